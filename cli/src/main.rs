@@ -1,0 +1,2 @@
+//! The botzilla command line.
+fn main() {}

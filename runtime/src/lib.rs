@@ -1,0 +1,1 @@
+//! An actor runtime for robots.
