@@ -1,9 +1,26 @@
 //! Botzilla's wire protocol, sans-IO: bytes and `now` in, events and bytes out.
+//!
+//! ```text
+//!   payloads      encoding, fingerprint          what messages are made of
+//!   sessions      session, route, code           who asks whom, credit, outcomes
+//!   frames        frame, coding                  what a session says
+//!   records       record, output, keys           frames, authenticated
+//!   handshakes    handshake, secret              who is there, and with what keys
+//!   ground        ident, limits, error
+//! ```
+//!
+//! It knows nothing of tokio, actix, components or the registry, does no I/O and reads no clock:
+//! so it can be fuzzed, simulated, and written again in another language from PROTOCOL.md.
 
+pub mod code;
 pub mod encoding;
+pub mod error;
 pub mod fingerprint;
 pub mod handshake;
 pub mod ident;
 pub mod keys;
 pub mod limits;
+pub mod output;
+pub mod route;
 pub mod secret;
+pub mod session;
