@@ -1,0 +1,24 @@
+//! The item with the derives that make it data.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::model::Data;
+
+pub(crate) fn expand(data: &Data) -> TokenStream {
+    let Data { input, has } = data;
+    // A derive above the attribute is gone when it runs, and then the compiler finds two impls. It
+    // names the macro that the second came from: hence the name of the module.
+    let serialize = (!has.serialize)
+        .then(|| quote!(::botzilla::__private::move_your_derive_below_the_attribute::Serialize,));
+    let deserialize = (!has.deserialize)
+        .then(|| quote!(::botzilla::__private::move_your_derive_below_the_attribute::Deserialize,));
+    let schema = (!has.schema)
+        .then(|| quote!(::botzilla::__private::move_your_derive_below_the_attribute::JsonSchema,));
+    quote! {
+        #[derive(#serialize #deserialize #schema)]
+        #[serde(crate = "::botzilla::__private::serde")]
+        #[schemars(crate = "::botzilla::__private::schemars")]
+        #input
+    }
+}
