@@ -30,8 +30,8 @@ fn a_derive_below_the_attribute_is_not_derived_again() {
 #[test]
 fn a_trait_of_the_same_name_from_another_crate_is_another_trait() {
     let text = data(
-        quote!(),
-        quote!(
+        &quote!(),
+        &quote!(
             #[derive(rkyv::Serialize)]
             struct Scan;
         ),

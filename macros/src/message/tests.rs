@@ -44,7 +44,7 @@ fn a_reply_that_is_a_result_makes_the_message_fallible() {
 fn every_kind_of_parameter_is_refused_at_its_own_token() {
     let found = mistakes(
         quote!(),
-        quote!(
+        &quote!(
             struct Move<T, const N: usize>([T; N]);
         ),
     );
@@ -56,7 +56,7 @@ fn names_that_nobody_can_type_are_refused() {
     for name in ["", "go home", "tab\t", &"x".repeat(256)] {
         let found = mistakes(
             quote!(name = #name),
-            quote!(
+            &quote!(
                 struct Move;
             ),
         );
