@@ -1,1 +1,5 @@
-//! To be written.
+//! Robot programs to copy from, and the robot that `botzilla demo` drives.
+
+pub mod geometry;
+pub mod nav;
+pub mod sim;
