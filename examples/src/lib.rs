@@ -2,4 +2,5 @@
 
 pub mod geometry;
 pub mod nav;
+pub mod picture;
 pub mod sim;
