@@ -1,61 +1,285 @@
 //! The side that was dialled.
+
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Established, HandshakeError, Local, Proven, RefusalCode};
+use super::{
+    Established, HandshakeError, Local, Mode, PeerLimits, Proven, RefusalCode,
+    hello::Hello,
+    message::{Inbox, KIND_DIALLER_HELLO, Message},
+    proof::{Role, Schedule, Transcript},
+};
+use crate::{
+    encoding::Encoding,
+    ident::{Features, Lane},
+    secret::Secret,
+};
 
 /// The accepting side of a handshake.
+///
+/// Hand what arrives to [`receive`](Self::receive), write what
+/// [`poll_transmit`](Self::poll_transmit) yields, and give up at the [`deadline`](Self::deadline).
+/// When `receive` says who has proven itself, call [`accept`](Self::accept) or
+/// [`refuse`](Self::refuse).
 #[derive(Debug)]
 pub struct Acceptor {
+    local: Local,
+    nonce: [u8; 32],
     deadline: Instant,
+    inbox: Inbox,
+    outbox: Option<Bytes>,
+    transcript: Transcript,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    AwaitHello,
+    /// Message 2 is out, 3 is due.
+    AwaitProof(Box<Peer>),
+    /// Message 3 was right; the owner decides.
+    Proven(Box<Peer>, Instant),
+    Done,
+    Failed(HandshakeError),
+}
+
+/// What both sides' hellos come to.
+#[derive(Debug)]
+struct Peer {
+    hello: Hello,
+    lane: Lane,
+    version: u16,
+    features: Features,
+    encodings: Vec<Encoding>,
+    schedule: Schedule,
 }
 
 impl Acceptor {
-    /// Waits for a hello.
+    /// Waits for a hello. `nonce` is 32 random bytes that were never used before.
     pub fn new(local: &Local, nonce: [u8; 32], now: Instant) -> Self {
-        let _ = nonce;
         Self {
+            nonce,
             deadline: now + local.limits.handshake_time,
+            inbox: Inbox::new(local.limits.handshake_bytes),
+            outbox: None,
+            transcript: Transcript::default(),
+            state: State::AwaitHello,
+            local: local.clone(),
         }
     }
 
     /// What is to be sent next.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
-        None
+        self.outbox.take()
     }
 
-    /// Takes what arrived, and says once who the peer is when it has proven itself. The owner then
-    /// calls [`Acceptor::accept`] or [`Acceptor::refuse`].
+    /// Takes what arrived, and says once who the peer is when it has proven itself.
     ///
     /// # Errors
     ///
-    /// If the handshake failed; it is over then.
+    /// If the handshake failed or its time is up. It is over then, every later call says so again,
+    /// and a refusal may wait in [`poll_transmit`](Self::poll_transmit).
     pub fn receive(
         &mut self,
         now: Instant,
         input: &mut BytesMut,
     ) -> Result<Option<Proven>, HandshakeError> {
-        let _ = (now, input);
-        Ok(None)
+        if let State::Failed(error) = &self.state {
+            return Err(error.clone());
+        }
+        let result = self.step(now, input);
+        if let Err(error) = &result {
+            self.outbox = error.refusal().map(|code| code.encode(self.local.versions));
+            self.state = State::Failed(error.clone());
+        }
+        result
     }
 
-    /// Says yes: the acceptor's proof waits in [`Acceptor::poll_transmit`].
+    /// Says yes: the acceptor's proof waits in [`poll_transmit`](Self::poll_transmit).
     ///
     /// # Panics
     ///
-    /// If the peer isn't proven, or was answered already.
+    /// If the peer isn't proven, or was answered already: [`receive`](Self::receive) has to return
+    /// a [`Proven`] first, and that happens once.
     pub fn accept(&mut self) -> Established {
-        panic!("accept comes after receive has returned Proven")
+        let State::Proven(peer, at) = std::mem::replace(&mut self.state, State::Done) else {
+            panic!("accept comes once, after receive has returned Proven");
+        };
+        self.outbox = Some(
+            peer.schedule
+                .prove(Role::Acceptor, peer.version, &mut self.transcript),
+        );
+        let (connection, keys) = peer.schedule.finish(Role::Acceptor, &self.transcript);
+        Established {
+            peer: peer.hello.node,
+            lane: peer.lane,
+            connection,
+            replaces: peer.hello.replaces,
+            version: peer.version,
+            mode: Mode::Mac,
+            features: peer.features,
+            encodings: peer.encodings,
+            dialled: false,
+            key_id: peer.schedule.key_id().to_owned(),
+            keys,
+            peer_limits: peer.hello.windows,
+            at,
+        }
     }
 
-    /// Says no.
+    /// Says no, at any time: the refusal waits in [`poll_transmit`](Self::poll_transmit), and
+    /// nothing more is read.
     pub fn refuse(&mut self, why: RefusalCode) {
-        let _ = why;
+        self.outbox = Some(why.encode(self.local.versions));
+        self.state = State::Failed(HandshakeError::Refused(why));
     }
 
     /// When the handshake must be done.
     pub fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    fn step(
+        &mut self,
+        now: Instant,
+        input: &mut BytesMut,
+    ) -> Result<Option<Proven>, HandshakeError> {
+        loop {
+            if let State::Proven(..) | State::Done | State::Failed(_) = self.state {
+                return Ok(None);
+            }
+            if now >= self.deadline {
+                return Err(HandshakeError::TooSlow {
+                    seconds: self.local.limits.handshake_time.as_secs(),
+                });
+            }
+            let Some(message) = self.inbox.take(input)? else {
+                return Ok(None);
+            };
+            if let State::AwaitHello = self.state {
+                self.on_hello(&message)?;
+            } else {
+                return self.on_proof(now, &message).map(Some);
+            }
+        }
+    }
+
+    fn on_hello(&mut self, message: &Message) -> Result<(), HandshakeError> {
+        if message.kind != KIND_DIALLER_HELLO {
+            return Err(HandshakeError::Malformed(
+                "another message came where a hello was due",
+            ));
+        }
+        let ours = self.local.versions;
+        let Some(version) = ours.common(message.versions) else {
+            return Err(HandshakeError::Version {
+                ours,
+                theirs: message.versions,
+            });
+        };
+        let hello = Hello::parse(message.body())?;
+        let Some(lane) = hello.lane else {
+            return Err(HandshakeError::Malformed("a field of its hello is missing"));
+        };
+        self.check_who(&hello)?;
+        let features = self.choose_features(&hello)?;
+        let encodings = self.choose_encodings(&hello)?;
+        if !hello.modes.contains(&(Mode::Mac as u8)) {
+            return Err(HandshakeError::NoCommonMode);
+        }
+        let secret = self.choose_secret(&hello)?;
+        let answer = Hello {
+            nonce: self.nonce,
+            node: self.local.node,
+            meant: None,
+            lane: None,
+            key_ids: vec![secret.id().to_owned()],
+            modes: vec![Mode::Mac as u8],
+            encodings: encodings.clone(),
+            features,
+            windows: PeerLimits::from(&self.local.limits),
+            replaces: None,
+        };
+        let answer = answer.encode(super::VersionRange {
+            min: version,
+            max: version,
+        });
+        self.transcript.add(&message.bytes);
+        self.transcript.add(&answer);
+        self.outbox = Some(answer);
+        let schedule = Schedule::new(secret, &self.transcript);
+        self.state = State::AwaitProof(Box::new(Peer {
+            hello,
+            lane,
+            version,
+            features,
+            encodings,
+            schedule,
+        }));
+        Ok(())
+    }
+
+    fn check_who(&self, hello: &Hello) -> Result<(), HandshakeError> {
+        if hello.node == self.local.node {
+            return Err(HandshakeError::SelfDial);
+        }
+        if hello.nonce == self.nonce {
+            return Err(HandshakeError::Reflected);
+        }
+        match hello.meant {
+            Some(meant) if meant != self.local.node => Err(HandshakeError::WrongNode {
+                meant,
+                found: Some(self.local.node),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn choose_features(&self, hello: &Hello) -> Result<Features, HandshakeError> {
+        let ours = self.local.features;
+        let only_one = hello.features.first_unknown_required(ours);
+        match only_one.or_else(|| ours.first_unknown_required(hello.features)) {
+            Some(bit) => Err(HandshakeError::Feature(bit)),
+            None => Ok(ours.intersect(hello.features)),
+        }
+    }
+
+    fn choose_encodings(&self, hello: &Hello) -> Result<Vec<Encoding>, HandshakeError> {
+        let mut common = hello.encodings.clone();
+        common.retain(|encoding| self.local.encodings.contains(encoding));
+        if common.is_empty() {
+            Err(HandshakeError::NoCommonEncoding)
+        } else {
+            Ok(common)
+        }
+    }
+
+    /// The first that the dialler prefers and we have.
+    fn choose_secret(&self, hello: &Hello) -> Result<Secret, HandshakeError> {
+        let ours = &self.local.secrets;
+        let found = hello
+            .key_ids
+            .iter()
+            .find_map(|id| ours.iter().find(|secret| secret.id() == id));
+        found.cloned().ok_or_else(|| HandshakeError::NoCommonKey {
+            offered: hello.key_ids.clone(),
+            held: ours.iter().map(|secret| secret.id().to_owned()).collect(),
+        })
+    }
+
+    fn on_proof(&mut self, now: Instant, message: &Message) -> Result<Proven, HandshakeError> {
+        let State::AwaitProof(peer) = std::mem::replace(&mut self.state, State::Done) else {
+            return Err(HandshakeError::Malformed("a proof came before its hello"));
+        };
+        peer.schedule
+            .verify(Role::Dialler, peer.version, message, &mut self.transcript)?;
+        let proven = Proven {
+            peer: peer.hello.node,
+            lane: peer.lane,
+            replaces: peer.hello.replaces,
+        };
+        self.state = State::Proven(peer, now);
+        Ok(proven)
     }
 }

@@ -19,13 +19,18 @@
 mod acceptor;
 mod dialler;
 mod error;
+mod hello;
+mod message;
+mod proof;
+mod refusal;
 
 use std::time::Instant;
 
 pub use self::{
     acceptor::Acceptor,
     dialler::Dialler,
-    error::{HandshakeError, RefusalCode, VersionRange},
+    error::{HandshakeError, VersionRange},
+    refusal::RefusalCode,
 };
 use crate::{
     encoding::Encoding,
