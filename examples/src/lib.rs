@@ -3,4 +3,5 @@
 pub mod geometry;
 pub mod nav;
 pub mod picture;
+pub mod robot;
 pub mod sim;

@@ -1,0 +1,291 @@
+//! What the robot's components say to each other.
+//!
+//! Units are in the fields' names: whoever types `botzilla call drive SetVelocity '{..}'` sees
+//! them. A request without contents is written `Scan {}`, so that its JSON is `{}`.
+
+use crate::geometry::{Point, Pose};
+
+/// A place on the floor.
+#[botzilla::data]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Place {
+    /// Metres to the east.
+    pub x_m: f64,
+    /// Metres to the north.
+    pub y_m: f64,
+}
+
+impl From<Point> for Place {
+    fn from(Point { x, y }: Point) -> Self {
+        Self { x_m: x, y_m: y }
+    }
+}
+
+impl From<Place> for Point {
+    fn from(Place { x_m, y_m }: Place) -> Self {
+        Self::new(x_m, y_m)
+    }
+}
+
+// ---- drive ----
+
+/// Asks for a body velocity. It holds for a moment only: the drive stops when no new one comes.
+#[botzilla::message(reply = Result<Odometry, DriveRefused>)]
+#[derive(Debug, Clone)]
+pub struct SetVelocity {
+    /// Forward.
+    pub linear_mps: f64,
+    /// Counter-clockwise.
+    pub angular_rps: f64,
+}
+
+/// Asks where the robot is.
+#[botzilla::message(reply = Odometry)]
+#[derive(Debug, Clone)]
+pub struct GetOdometry {}
+
+/// Where the robot is and how it moves.
+#[botzilla::data]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Odometry {
+    /// Where it is.
+    pub at: Place,
+    /// Which way it looks: counter-clockwise from the east.
+    pub heading_rad: f64,
+    /// How fast it goes forward.
+    pub linear_mps: f64,
+    /// How fast it turns, counter-clockwise.
+    pub angular_rps: f64,
+    /// The way it has come since the start.
+    pub driven_m: f64,
+    /// How often it has bumped into something.
+    pub bumps: u32,
+    /// Time since the start (simulated: it may pass faster than on the wall).
+    pub time_s: f64,
+    /// An emergency stop holds it.
+    pub stopped: bool,
+}
+
+impl Odometry {
+    /// Place and heading.
+    pub fn pose(&self) -> Pose {
+        Pose {
+            at: self.at.into(),
+            heading: self.heading_rad,
+        }
+    }
+}
+
+/// Why the drive doesn't move.
+#[botzilla::data]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum DriveRefused {
+    /// An emergency stop holds it until [`Resume`].
+    #[error("stopped: {reason}")]
+    Stopped {
+        /// The reason that was given for the stop.
+        reason: String,
+    },
+    /// The velocity isn't a number.
+    #[error("a velocity has to be a finite number")]
+    NotANumber,
+}
+
+// ---- lidar ----
+
+/// Asks for one measurement all around.
+#[botzilla::message(reply = Result<LaserScan, LidarError>)]
+#[derive(Debug, Clone)]
+pub struct Scan {}
+
+/// What the lidar measured, and where it was when it did.
+#[botzilla::data]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LaserScan {
+    /// Where the lidar was.
+    pub at: Place,
+    /// Which way it looked.
+    pub heading_rad: f64,
+    /// Once around, counter-clockwise, the first beam straight ahead.
+    pub ranges_m: Vec<f64>,
+    /// How far it sees: a beam with this range met nothing.
+    pub reach_m: f64,
+}
+
+/// Why there is no scan.
+#[botzilla::data]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum LidarError {
+    /// The drive didn't say where the robot is.
+    #[error("the lidar doesn't know where it is: {why}")]
+    Lost {
+        /// What went wrong.
+        why: String,
+    },
+}
+
+// ---- planner ----
+
+/// Asks the planner to drive to a place. The reply comes when the robot is there.
+#[botzilla::message(reply = Result<Arrived, GoToError>)]
+#[derive(Debug, Clone)]
+pub struct GoTo {
+    /// Where to.
+    pub goal: Place,
+}
+
+/// The robot is where it was sent.
+#[botzilla::data]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Arrived {
+    /// Where it stands now.
+    pub odometry: Odometry,
+}
+
+/// Why the robot isn't where it was sent.
+#[botzilla::data]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum GoToError {
+    /// The map shows no way.
+    #[error("{why}")]
+    NoWay {
+        /// From where to where, and what is in the way.
+        why: String,
+    },
+    /// An emergency stop is in force; ask again after [`Resume`].
+    #[error("an emergency stop is in force")]
+    Stopped,
+    /// Another component didn't answer.
+    #[error("{who} didn't answer: {why}")]
+    Unanswered {
+        /// The component.
+        who: String,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+/// Asks for the planner's map.
+#[botzilla::message(reply = FloorMap)]
+#[derive(Debug, Clone)]
+pub struct GetMap {}
+
+/// What the planner knows.
+#[botzilla::data]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FloorMap {
+    /// The side of a cell of the map.
+    pub cell_m: f64,
+    /// The middles of the cells where the lidar saw something.
+    pub occupied: Vec<Place>,
+    /// Every path that was planned, the one in use last.
+    pub plans: Vec<Vec<Place>>,
+    /// How long the planner's asks took, in microseconds: half of them at most this...
+    pub ask_p50_us: f64,
+    /// ... and 99 of 100 at most this.
+    pub ask_p99_us: f64,
+    /// How many asks were measured.
+    pub asks: u64,
+}
+
+/// Where the robot is on its way. The planner broadcasts it to the group `desk`, whoever is in it.
+#[botzilla::message]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Progress {
+    /// How the robot moves.
+    pub odometry: Odometry,
+    /// The rest of the path.
+    pub ahead_m: f64,
+    /// How many paths were planned so far.
+    pub plans: u64,
+}
+
+// ---- battery ----
+
+/// Tells the battery what was drawn from it.
+#[botzilla::message]
+#[derive(Debug, Clone)]
+pub struct PowerUsed {
+    /// Energy.
+    pub joules: f64,
+}
+
+/// Asks for the state of charge.
+#[botzilla::message(reply = Charge)]
+#[derive(Debug, Clone)]
+pub struct GetCharge {}
+
+/// The state of charge.
+#[botzilla::data]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Charge {
+    /// What is left.
+    pub percent: f64,
+    /// The voltage at this charge.
+    pub volts: f64,
+    /// What was drawn so far.
+    pub used_j: f64,
+}
+
+// ---- operator ----
+
+/// Asks the operator to have the robot drive to a place, however often it is stopped on the way.
+#[botzilla::message(reply = Result<Arrived, MissionFailed>)]
+#[derive(Debug, Clone)]
+pub struct Mission {
+    /// Where to.
+    pub goal: Place,
+}
+
+/// The mission can't be done.
+#[botzilla::data]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("the mission failed: {why}")]
+pub struct MissionFailed {
+    /// What went wrong.
+    pub why: String,
+}
+
+/// Asks for the last progress that the operator heard of.
+#[botzilla::message(reply = Option<Progress>)]
+#[derive(Debug, Clone)]
+pub struct GetProgress {}
+
+/// The red button: has the operator broadcast an [`EmergencyStop`].
+#[botzilla::message(reply = Heard)]
+#[derive(Debug, Clone)]
+pub struct StopAll {
+    /// Why; the drive repeats it to whoever asks it to move.
+    pub reason: String,
+}
+
+/// Releases the red button: has the operator broadcast a [`Resume`].
+#[botzilla::message(reply = Heard)]
+#[derive(Debug, Clone)]
+pub struct ResumeAll {}
+
+/// Who heard a broadcast.
+#[botzilla::data]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Heard {
+    /// The components that it was delivered to.
+    pub by: Vec<String>,
+    /// Who should have and didn't, and why.
+    pub failed: Vec<String>,
+}
+
+// ---- to all ----
+
+/// Everything that moves stops, now, and stays so until [`Resume`]. Broadcast to all; those who
+/// have a handler for it get it before anything else that waits.
+#[botzilla::message]
+#[derive(Debug, Clone)]
+pub struct EmergencyStop {
+    /// Why.
+    pub reason: String,
+}
+
+/// The emergency is over.
+#[botzilla::message]
+#[derive(Debug, Clone)]
+pub struct Resume {}
