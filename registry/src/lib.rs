@@ -1,1 +1,4 @@
-//! To be written.
+//! Botzilla's registry: discovery for components, itself a component.
+
+pub mod store;
+pub mod table;

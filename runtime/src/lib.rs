@@ -13,6 +13,7 @@ compile_error!(
 #[path = "private.rs"]
 pub mod __private;
 mod attributes;
+pub mod directory;
 mod message;
 
 pub use attributes::{data, message};

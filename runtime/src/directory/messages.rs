@@ -118,6 +118,11 @@ pub enum Waiting {
     },
     /// The registry has just started: those who held names before come first.
     Recovering,
+    /// The registry couldn't write it down.
+    StoreAway {
+        /// Why.
+        error: String,
+    },
 }
 
 /// Gives names up, or claims that still wait. Unknown names are no error.

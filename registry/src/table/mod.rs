@@ -1,0 +1,632 @@
+//! Who has which name, and for how long: the registry's decisions, without sockets, tasks or a clock.
+//!
+//! Commands take `now` and what is known about connections ([`Links`]); [`Table::tick`] lets time
+//! pass. What happens to a claim:
+//!
+//! ```text
+//!   claim --> nobody has the name ---------------------------------> granted
+//!         |      but the registry recovers, and the claimant
+//!         |      never had it --> waits for the recovery's end ----> as if claimed then
+//!         |-> its own node has it ---------------------------------> granted
+//!         |-> another has it, and is connected --------------------> held (or lost)
+//!         '-> another has it, and is not connected --> waits:
+//!                it is back --> held (or lost)      3 s passed, or its lease ended --> granted
+//! ```
+//!
+//! A name is lost, not held, for one who had it before. Nodes that bring names back to a recovering
+//! registry may contradict each other, when one was cut off and doesn't know that it was replaced:
+//! then the one that was in touch with a registry last is right.
+
+mod answers;
+mod clock;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use botzilla::directory::{
+    facts::{ComponentFacts, HolderFacts, NodeFacts},
+    messages::{
+        Claim, Outcome, PAGE_BYTES, Register, RegisterReply, Registered, Removal, Standing, Waiting,
+    },
+    replica::epoch_text,
+};
+use botzilla_wire::ident::NodeId;
+use rustc_hash::FxHashMap;
+
+use crate::store::{MemoryStore, Store, StoreError};
+use clock::{Clock, Moment};
+
+/// What is known about the registry's connection to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// Whether it is up now.
+    pub connected: bool,
+    /// When anything was last heard on it.
+    pub last_heard: Instant,
+    /// Where the node is.
+    pub address: Option<SocketAddr>,
+}
+
+/// The registry's connections. Closures do.
+pub trait Links {
+    /// What is known about the one to a node, if anything.
+    fn link(&self, node: NodeId) -> Option<Link>;
+
+    /// Whether the one to a node is up.
+    fn connected(&self, node: NodeId) -> bool {
+        self.link(node).is_some_and(|link| link.connected)
+    }
+}
+
+impl<F: Fn(NodeId) -> Option<Link>> Links for F {
+    fn link(&self, node: NodeId) -> Option<Link> {
+        self(node)
+    }
+}
+
+/// The table's times and bounds.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Rules {
+    /// A node that isn't connected and was not heard of for this long loses its names. 10 s.
+    pub lease: Duration,
+    /// A claim on the name of a holder that isn't connected waits so long for it. 3 s.
+    pub takeover: Duration,
+    /// A registry that has just started gives names only to those who had them for this long. 10 s.
+    /// Zero if nobody can have had any: a registry that is the program's own.
+    pub recovery: Duration,
+    /// A longer time than this between two calls is a standstill, of which only this much counts. 1 s.
+    pub stall: Duration,
+    /// Components in all. 65,536.
+    pub components: usize,
+    /// Components a node. 8,192.
+    pub components_per_node: usize,
+    /// Claims that wait. 8,192.
+    pub claims: usize,
+    /// What a component says about itself, as JSON. 64 KiB.
+    pub component_bytes: usize,
+    /// What a node says about itself, as JSON. 16 KiB.
+    pub node_bytes: usize,
+    /// An answer, as JSON. 1 MiB.
+    pub page_bytes: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(10),
+            takeover: Duration::from_secs(3),
+            recovery: Duration::from_secs(10),
+            stall: Duration::from_secs(1),
+            components: 65_536,
+            components_per_node: 8192,
+            claims: 8192,
+            component_bytes: 64 * 1024,
+            node_bytes: 16 * 1024,
+            page_bytes: PAGE_BYTES,
+        }
+    }
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct Table<S = MemoryStore> {
+    rules: Rules,
+    store: S,
+    epoch: u64,
+    clock: Clock,
+    /// The recovery's end; none when it is over.
+    recovering: Option<Moment>,
+    leases: FxHashMap<NodeId, Lease>,
+    grants: FxHashMap<Arc<str>, Grant>,
+    /// Those who wait for a name, in the order in which they came.
+    claims: BTreeMap<Arc<str>, Vec<Claimant>>,
+    claimants: usize,
+}
+
+/// How long a node keeps its names.
+#[derive(Debug)]
+struct Lease {
+    heard: Moment,
+    /// It ran out at the last tick. It ends at the next if nothing came in between: what had arrived
+    /// by then may be a sign of life that wasn't read yet.
+    overdue: bool,
+}
+
+/// How a component came by its name.
+#[derive(Debug, Clone, Copy)]
+struct Grant {
+    since: Moment,
+    /// When its node was last in touch with a registry that agreed, before this one did. None: so
+    /// long ago that the machine can't tell.
+    confirmed: Option<Moment>,
+}
+
+#[derive(Debug)]
+struct Claimant {
+    node: NodeId,
+    facts: Arc<NodeFacts>,
+    component: Arc<ComponentFacts>,
+    since: Moment,
+}
+
+impl Table<MemoryStore> {
+    /// An empty table. `epoch` is random: it names this start of the registry.
+    pub fn new(rules: Rules, epoch: u64, now: Instant) -> Self {
+        Self::with_store(rules, MemoryStore::default(), epoch, now)
+    }
+}
+
+impl<S: Store> Table<S> {
+    /// A table over this store. Whatever is in it has its lease from now on.
+    pub fn with_store(rules: Rules, store: S, epoch: u64, now: Instant) -> Self {
+        let clock = Clock::new(now, rules.stall);
+        let begin = clock.now();
+        let recovering = (!rules.recovery.is_zero()).then(|| begin.after(rules.recovery));
+        let mut table = Self {
+            rules,
+            epoch,
+            clock,
+            recovering,
+            leases: FxHashMap::default(),
+            grants: FxHashMap::default(),
+            claims: BTreeMap::new(),
+            claimants: 0,
+            store,
+        };
+        let rows: Vec<_> = table
+            .store
+            .after("")
+            .map(|row| (Arc::from(row.facts.name.as_str()), row.node))
+            .collect();
+        for (name, node) in rows {
+            table.note_grant(&name, node, begin, None);
+        }
+        table
+    }
+
+    /// This start's name, as messages have it.
+    pub fn epoch(&self) -> String {
+        epoch_text(self.epoch)
+    }
+
+    /// Whether it still takes back those who had names before.
+    pub fn is_recovering(&self) -> bool {
+        self.recovering.is_some()
+    }
+
+    /// The newest revision, and whether it recovers: another pair is news to those who watch.
+    pub fn news(&self) -> (u64, bool) {
+        (self.store.revision(), self.is_recovering())
+    }
+
+    /// The rows.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Whether anybody waits for a name.
+    pub fn has_claims(&self) -> bool {
+        self.claimants > 0
+    }
+
+    /// Decides all the claims of a node. Repeating it changes nothing, and tells how claims that
+    /// waited came out. The sender is taken to be connected.
+    pub fn register(&mut self, now: Instant, links: &impl Links, msg: &Register) -> RegisterReply {
+        let now = self.clock.advance(now);
+        let seen = msg
+            .node
+            .id
+            .parse()
+            .ok()
+            .and_then(|node| links.link(node)?.address);
+        let results = match rules::check_node(msg.node.clone(), seen, &self.rules) {
+            Ok((node, facts)) => {
+                let facts = Arc::new(facts);
+                if msg.complete {
+                    self.keep_only(node, &msg.components);
+                }
+                if let Some(lease) = self.leases.get_mut(&node) {
+                    lease.hear(now);
+                }
+                msg.components
+                    .iter()
+                    .map(|claim| Registered {
+                        name: claim.component.name.clone(),
+                        outcome: self.claim(now, links, node, &facts, claim),
+                    })
+                    .collect()
+            }
+            Err(reason) => {
+                let invalid = |claim: &Claim| Registered {
+                    name: claim.component.name.clone(),
+                    outcome: Outcome::Invalid {
+                        reason: reason.clone(),
+                    },
+                };
+                msg.components.iter().map(invalid).collect()
+            }
+        };
+        RegisterReply {
+            epoch: self.epoch(),
+            recovering: self.is_recovering(),
+            results,
+        }
+    }
+
+    /// Takes names, or claims on them, back from a node that gives them up.
+    pub fn deregister<'a>(
+        &mut self,
+        now: Instant,
+        links: &impl Links,
+        node: NodeId,
+        names: impl IntoIterator<Item = &'a str>,
+    ) {
+        let now = self.clock.advance(now);
+        for name in names {
+            self.give_up(node, name);
+            self.decide(now, links, name);
+        }
+    }
+
+    /// Lets time pass: leases end, recovery ends, claims are decided. To be called several times a
+    /// second.
+    pub fn tick(&mut self, now: Instant, links: &impl Links) {
+        let real = now;
+        let now = self.clock.advance(now);
+        self.lapse(now, real, links);
+        if self.recovering.is_some_and(|end| end <= now) {
+            self.recovering = None;
+        }
+        let names: Vec<Arc<str>> = self.claims.keys().cloned().collect();
+        for name in names {
+            self.decide(now, links, &name);
+        }
+    }
+
+    fn lapse(&mut self, now: Moment, real: Instant, links: &impl Links) {
+        let mut ended = Vec::new();
+        for (node, lease) in &mut self.leases {
+            let link = links.link(*node);
+            if let Some(link) = link {
+                let silence = real.saturating_duration_since(link.last_heard);
+                if let Some(heard) = now.before(silence)
+                    && heard > lease.heard
+                {
+                    lease.hear(heard);
+                }
+            }
+            let connected = link.is_some_and(|link| link.connected);
+            if connected || now.since(lease.heard) < self.rules.lease {
+                lease.overdue = false;
+            } else if lease.overdue {
+                ended.push(*node);
+            } else {
+                lease.overdue = true;
+            }
+        }
+        for node in ended {
+            for name in self.names_of(node) {
+                self.take_away(&name, Removal::Lapsed);
+            }
+        }
+    }
+
+    fn claim(
+        &mut self,
+        now: Moment,
+        links: &impl Links,
+        node: NodeId,
+        facts: &Arc<NodeFacts>,
+        claim: &Claim,
+    ) -> Outcome {
+        let component = &claim.component;
+        let name = component.name.as_str();
+        if let Err(reason) = self.check(node, component) {
+            self.drop_claims(name, Some(node));
+            return Outcome::Invalid { reason };
+        }
+        let confirmed = match claim.standing {
+            Standing::New => None,
+            Standing::Held { confirmed_ms_ago } => {
+                Some(now.before(Duration::from_millis(confirmed_ms_ago)))
+            }
+        };
+        // Someone's time may have come since the last tick.
+        self.decide(now, links, name);
+        match self.store.component(name).map(|row| row.node) {
+            Some(holder) if holder == node => {
+                self.grant(now, node, facts, &Arc::new(component.clone()), confirmed)
+            }
+            Some(holder) => {
+                let theirs = self.grants.get(name).and_then(|grant| grant.confirmed);
+                let ours = confirmed.flatten();
+                if self.is_recovering() && ours > theirs {
+                    return self.grant(now, node, facts, &Arc::new(component.clone()), confirmed);
+                }
+                let by = self.holder_facts(holder, links);
+                if !by.connected {
+                    let reason = Waiting::HolderAway { holder: by };
+                    return self.wait(now, node, facts, component, reason);
+                }
+                match claim.standing {
+                    Standing::New => Outcome::Held { by },
+                    Standing::Held { .. } => Outcome::NameLost { to: by },
+                }
+            }
+            None if self.is_recovering() && confirmed.is_none() => {
+                self.wait(now, node, facts, component, Waiting::Recovering)
+            }
+            None => self.grant(now, node, facts, &Arc::new(component.clone()), confirmed),
+        }
+    }
+
+    fn check(&self, node: NodeId, component: &ComponentFacts) -> Result<(), String> {
+        rules::check_component(component, &self.rules)?;
+        if self.store.component(&component.name).is_some() {
+            return Ok(());
+        }
+        if self.store.len() >= self.rules.components {
+            return Err(format!(
+                "the registry has {} components already, which is its limit",
+                self.rules.components
+            ));
+        }
+        let names = self.store.node(node).map_or(0, |row| row.names.len());
+        if names >= self.rules.components_per_node {
+            return Err(format!(
+                "the node has {names} components already, which is the registry's limit for one"
+            ));
+        }
+        Ok(())
+    }
+
+    fn grant(
+        &mut self,
+        now: Moment,
+        node: NodeId,
+        facts: &Arc<NodeFacts>,
+        component: &Arc<ComponentFacts>,
+        confirmed: Option<Option<Moment>>,
+    ) -> Outcome {
+        let name = component.name.as_str();
+        let earlier = self
+            .store
+            .component(name)
+            .map(|row| (row.node, row.facts.count));
+        let revision = match self.store.put(component, node, facts) {
+            Ok(revision) => revision,
+            Err(error) => return self.store_away(&error),
+        };
+        self.drop_claims(name, Some(node));
+        let same = earlier == Some((node, component.count));
+        let grant = self.grants.get(name).copied().filter(|_| same);
+        let since = grant.map_or(now, |grant| grant.since);
+        // What a recovering registry grants doesn't count: its first word on it stands.
+        let earlier_word = self
+            .grants
+            .get(name)
+            .filter(|_| earlier.is_some_and(|it| it.0 == node));
+        let confirmed = earlier_word
+            .and_then(|grant| grant.confirmed)
+            .or(confirmed.flatten());
+        let name: Arc<str> = name.into();
+        if let Some((earlier, _)) = earlier
+            && earlier != node
+        {
+            self.forget_lease(earlier);
+        }
+        self.note_grant(&name, node, now, confirmed);
+        self.grants.insert(name, Grant { since, confirmed });
+        Outcome::Granted { revision }
+    }
+
+    fn note_grant(
+        &mut self,
+        name: &Arc<str>,
+        node: NodeId,
+        now: Moment,
+        confirmed: Option<Moment>,
+    ) {
+        let grant = Grant {
+            since: now,
+            confirmed,
+        };
+        self.grants.insert(Arc::clone(name), grant);
+        let lease = self.leases.entry(node).or_insert(Lease {
+            heard: now,
+            overdue: false,
+        });
+        lease.hear(now);
+    }
+
+    fn wait(
+        &mut self,
+        now: Moment,
+        node: NodeId,
+        facts: &Arc<NodeFacts>,
+        component: &ComponentFacts,
+        reason: Waiting,
+    ) -> Outcome {
+        let name = component.name.as_str();
+        let waits = self
+            .claims
+            .get(name)
+            .is_some_and(|all| all.iter().any(|it| it.node == node));
+        if !waits && self.claimants >= self.rules.claims {
+            return Outcome::Invalid {
+                reason: format!(
+                    "{} components wait for their names already, which is the registry's limit",
+                    self.claimants
+                ),
+            };
+        }
+        let all = self.claims.entry(name.into()).or_default();
+        let since = match all.iter_mut().find(|it| it.node == node) {
+            Some(claimant) => {
+                claimant.facts = Arc::clone(facts);
+                claimant.component = Arc::new(component.clone());
+                claimant.since
+            }
+            None => {
+                self.claimants += 1;
+                all.push(Claimant {
+                    node,
+                    facts: Arc::clone(facts),
+                    component: Arc::new(component.clone()),
+                    since: now,
+                });
+                now
+            }
+        };
+        let left = match (&reason, self.recovering) {
+            (Waiting::Recovering, Some(end)) => end.since(now),
+            _ => self.rules.takeover.saturating_sub(now.since(since)),
+        };
+        Outcome::Waiting {
+            reason,
+            left_ms: millis(left),
+        }
+    }
+
+    /// Decides the claims on one name, as far as they can be.
+    fn decide(&mut self, now: Moment, links: &impl Links, name: &str) {
+        let Some(claimants) = self.claims.get_mut(name) else {
+            return;
+        };
+        // One who is gone comes again, or never.
+        let before = claimants.len();
+        claimants.retain(|it| links.connected(it.node));
+        self.claimants -= before - claimants.len();
+        let takeover = self.rules.takeover;
+        let chosen = match self.store.component(name) {
+            Some(row) if links.connected(row.node) => {
+                self.drop_claims(name, None);
+                return;
+            }
+            Some(_) => claimants.iter().find(|it| now.since(it.since) >= takeover),
+            None if self.recovering.is_some() => None,
+            None => claimants.first(),
+        };
+        let chosen = chosen.map(|it| (it.node, Arc::clone(&it.facts), Arc::clone(&it.component)));
+        if claimants.is_empty() {
+            self.claims.remove(name);
+        }
+        if let Some((node, facts, component)) = chosen {
+            // A store that is away leaves the claim where it is, for the next tick.
+            if let Outcome::Granted { .. } = self.grant(now, node, &facts, &component, None) {
+                self.drop_claims(name, None);
+            }
+        }
+    }
+
+    /// Drops a node's claim on a name, or all claims on it.
+    fn drop_claims(&mut self, name: &str, node: Option<NodeId>) {
+        let Some(claimants) = self.claims.get_mut(name) else {
+            return;
+        };
+        let before = claimants.len();
+        claimants.retain(|it| node.is_some_and(|node| it.node != node));
+        self.claimants -= before - claimants.len();
+        if claimants.is_empty() {
+            self.claims.remove(name);
+        }
+    }
+
+    fn keep_only(&mut self, node: NodeId, claims: &[Claim]) {
+        let kept: BTreeSet<&str> = claims.iter().map(|it| it.component.name.as_str()).collect();
+        for name in self.names_of(node) {
+            if !kept.contains(&*name) {
+                self.take_away(&name, Removal::Deregistered);
+            }
+        }
+        let waiting: Vec<Arc<str>> = self
+            .claims
+            .iter()
+            .filter(|(name, all)| !kept.contains(&***name) && all.iter().any(|it| it.node == node))
+            .map(|(name, _)| Arc::clone(name))
+            .collect();
+        for name in waiting {
+            self.drop_claims(&name, Some(node));
+        }
+    }
+
+    fn give_up(&mut self, node: NodeId, name: &str) {
+        self.drop_claims(name, Some(node));
+        if self
+            .store
+            .component(name)
+            .is_some_and(|row| row.node == node)
+        {
+            self.take_away(name, Removal::Deregistered);
+        }
+    }
+
+    fn take_away(&mut self, name: &str, reason: Removal) {
+        let Some(node) = self.store.component(name).map(|row| row.node) else {
+            return;
+        };
+        if let Err(error) = self.store.remove(name, reason) {
+            // The lease stays over, so that the next tick tries again.
+            tracing::warn!(
+                name,
+                error = &error as &dyn std::error::Error,
+                "a name couldn't be removed"
+            );
+            return;
+        }
+        self.grants.remove(name);
+        self.forget_lease(node);
+    }
+
+    /// A node without names has no lease.
+    fn forget_lease(&mut self, node: NodeId) {
+        if self.store.node(node).is_none() {
+            self.leases.remove(&node);
+        }
+    }
+
+    fn names_of(&self, node: NodeId) -> Vec<Arc<str>> {
+        let row = self.store.node(node);
+        row.map_or_else(Vec::new, |row| row.names.iter().cloned().collect())
+    }
+
+    fn holder_facts(&self, holder: NodeId, links: &impl Links) -> HolderFacts {
+        let row = self.store.node(holder);
+        row.map_or_else(HolderFacts::default, |row| HolderFacts {
+            node: row.facts.id.clone(),
+            host: row.facts.host.clone(),
+            program: row.facts.program.clone(),
+            pid: row.facts.pid,
+            endpoints: row.facts.endpoints.clone(),
+            connected: links.connected(holder),
+        })
+    }
+
+    fn store_away(&self, error: &StoreError) -> Outcome {
+        Outcome::Waiting {
+            reason: Waiting::StoreAway {
+                error: error.to_string(),
+            },
+            left_ms: millis(self.rules.takeover),
+        }
+    }
+}
+
+impl Lease {
+    fn hear(&mut self, at: Moment) {
+        self.heard = self.heard.max(at);
+        self.overdue = false;
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
