@@ -10,9 +10,12 @@
 )]
 
 mod args;
+mod component;
 mod data;
 mod diag;
+mod handler;
 mod message;
+mod program;
 
 use proc_macro::TokenStream;
 
@@ -24,4 +27,29 @@ pub fn data(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn message(args: TokenStream, item: TokenStream) -> TokenStream {
     message::message(args.into(), &item.into()).into()
+}
+
+#[proc_macro_attribute]
+pub fn component(args: TokenStream, item: TokenStream) -> TokenStream {
+    component::component(args.into(), &item.into()).into()
+}
+
+#[proc_macro_attribute]
+pub fn handler(args: TokenStream, item: TokenStream) -> TokenStream {
+    handler::handler(args.into(), &item.into()).into()
+}
+
+#[proc_macro_attribute]
+pub fn on_start(_: TokenStream, item: TokenStream) -> TokenStream {
+    component::stray_hook("on_start", &item.into()).into()
+}
+
+#[proc_macro_attribute]
+pub fn on_stop(_: TokenStream, item: TokenStream) -> TokenStream {
+    component::stray_hook("on_stop", &item.into()).into()
+}
+
+#[proc_macro_attribute]
+pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
+    program::main(&args.into(), &item.into()).into()
 }

@@ -1,0 +1,176 @@
+//! What a component can't be, one function a rule.
+
+use quote::ToTokens;
+use syn::{
+    FnArg, Lifetime, PathArguments, Type,
+    visit::{self, Visit},
+};
+
+use super::model::{Component, Hook};
+use crate::{
+    diag::Mistakes,
+    handler::{
+        check::{self, Place},
+        model::{self, Access, Handler, access, context_arguments},
+    },
+};
+
+/// What the network takes as a name.
+const MAX_NAME_BYTES: usize = 255;
+
+pub(crate) fn check(component: &Component, mistakes: &mut Mistakes) {
+    check_trait(component, mistakes);
+    check_state(component, mistakes);
+    check_groups(component, mistakes);
+    for handler in &component.handlers {
+        check::check(handler, Place::Component, mistakes);
+    }
+    check_two_for_one(component, mistakes);
+    check_hooks("on_start", &component.on_start, mistakes);
+    check_hooks("on_stop", &component.on_stop, mistakes);
+    check_stop_replies(component, mistakes);
+}
+
+fn check_trait(component: &Component, mistakes: &mut Mistakes) {
+    if let Some((path, _)) = &component.item.trait_ {
+        let state = component.item.self_ty.to_token_stream();
+        mistakes.push(
+            path,
+            format!(
+                "a component's handlers are its own functions, not those of a trait: move them to \
+                 an `impl {state}` block, under `#[botzilla::component]`"
+            ),
+        );
+    }
+}
+
+// The state lives as long as its actor, and nobody knows how long that is.
+fn check_state(component: &Component, mistakes: &mut Mistakes) {
+    let remedy = "a component's state owns what it holds, or shares it: write `String` for `&str`, \
+                  `Arc<T>` for `&T`, and no lifetime here";
+    let mut lifetimes = Lifetimes(Vec::new());
+    lifetimes.visit_type(&component.item.self_ty);
+    match lifetimes.0.first() {
+        Some(lifetime) => mistakes.push(lifetime, remedy),
+        None => {
+            if let Type::Reference(reference) = &*component.item.self_ty {
+                mistakes.push(reference, remedy);
+            }
+        }
+    }
+}
+
+struct Lifetimes(Vec<Lifetime>);
+
+impl<'ast> Visit<'ast> for Lifetimes {
+    fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
+        if lifetime.ident != "static" {
+            self.0.push(lifetime.clone());
+        }
+        visit::visit_lifetime(self, lifetime);
+    }
+}
+
+fn check_groups(component: &Component, mistakes: &mut Mistakes) {
+    let mut seen = Vec::new();
+    for group in &component.groups.0 {
+        let name = group.value();
+        let known = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
+        if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.chars().all(known) {
+            mistakes.push(
+                group,
+                format!(
+                    "a group's name is 1 to {MAX_NAME_BYTES} of the characters `A-Z`, `a-z`, \
+                     `0-9`, `_`, `.`, `/` and `-`"
+                ),
+            );
+        } else if seen.contains(&name) {
+            mistakes.push(group, format!("`{name}` is given twice; leave one of them"));
+        }
+        seen.push(name);
+    }
+}
+
+// Found here only if both are spelled alike; else the compiler finds two impls.
+fn check_two_for_one(component: &Component, mistakes: &mut Mistakes) {
+    let mut seen: Vec<(&Handler, String)> = Vec::new();
+    for handler in &component.handlers {
+        let Some(message) = handler.message() else {
+            continue;
+        };
+        let spelled = message.to_token_stream().to_string();
+        let first = seen.iter().find(|(other, text)| {
+            // Under conditions they may exclude one another.
+            *text == spelled && (other.cfgs.is_empty() || handler.cfgs.is_empty())
+        });
+        if let Some((first, _)) = first {
+            mistakes.push(
+                message,
+                format!(
+                    "`{}` answers `{spelled}` already, and a message has one handler: leave one, \
+                     or give this one a message type of its own",
+                    first.sig.ident
+                ),
+            );
+        }
+        seen.push((handler, spelled));
+    }
+}
+
+fn check_hooks(name: &str, hooks: &[Hook], mistakes: &mut Mistakes) {
+    for hook in hooks.iter().skip(1) {
+        mistakes.push(
+            &hook.sig.ident,
+            format!("a component has one `{name}` hook: call this function from the other"),
+        );
+    }
+    for hook in hooks {
+        check_hook(name, hook, mistakes);
+    }
+}
+
+fn check_hook(name: &str, hook: &Hook, mistakes: &mut Mistakes) {
+    check::check_signature(&hook.sig, "hook", mistakes);
+    match hook.sig.receiver() {
+        Some(receiver) if matches!(access(receiver), Access::Borrowed) => {}
+        Some(receiver) => mistakes.push(
+            receiver,
+            format!("an `{name}` hook borrows the component's state: write `&mut self`"),
+        ),
+        None => mistakes.push(
+            &hook.sig.ident,
+            format!(
+                "an `{name}` hook gets the component's state: write `fn {}(&mut self)`",
+                hook.sig.ident
+            ),
+        ),
+    }
+    let typed = hook.sig.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(param) => Some(param),
+        FnArg::Receiver(_) => None,
+    });
+    for (index, param) in typed.enumerate() {
+        let shared = matches!(&*param.ty, Type::Reference(it) if it.mutability.is_none());
+        let whole =
+            context_arguments(&param.ty).is_some_and(|it| !matches!(it, PathArguments::None));
+        if index > 0 || !shared || !whole {
+            mistakes.push(
+                param,
+                format!("an `{name}` hook takes nothing beside its state, or `ctx: &Ctx<Self>`"),
+            );
+        }
+    }
+}
+
+fn check_stop_replies(component: &Component, mistakes: &mut Mistakes) {
+    for hook in &component.on_stop {
+        match model::returned(&hook.sig.output) {
+            None => {}
+            Some(Type::Tuple(unit)) if unit.elems.is_empty() => {}
+            Some(ty) => mistakes.push(
+                ty,
+                "nobody hears what an `on_stop` hook returns: log it, and return nothing",
+            ),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::ItemFn;
+
+use super::{
+    args::{self, Options},
+    check::{Place, check},
+    model,
+};
+use crate::diag::Mistakes;
+
+fn mistakes(place: Place, options: Options, function: &TokenStream) -> Vec<String> {
+    let function: ItemFn = syn::parse2(function.clone()).unwrap();
+    let handler = model::read(&function.sig, options, Vec::new());
+    let mut mistakes = Mistakes::default();
+    check(&handler, place, &mut mistakes);
+    mistakes.texts()
+}
+
+fn method(function: &TokenStream) -> Vec<String> {
+    mistakes(Place::Component, Options::default(), function)
+}
+
+#[test]
+fn every_shape_of_handler_is_accepted() {
+    for function in [
+        quote!(
+            fn f(&mut self, msg: Ping) {}
+        ),
+        quote!(
+            fn f(&self, Ping { at }: Ping) -> Pong {
+                at
+            }
+        ),
+        quote!(
+            fn f(self: &mut Self, msg: Ping, ctx: &Ctx<Self>) -> Result<Pong, E> {}
+        ),
+        quote!(
+            async fn f(&mut self, msg: proto::Ping, _: &botzilla::Ctx<Drive>) -> Later<Pong> {}
+        ),
+        quote!(
+            async fn f<'a>(msg: Ping, ctx: &'a Ctx<Self>) {}
+        ),
+    ] {
+        assert_eq!(method(&function), [""; 0], "{function}");
+    }
+    for function in [
+        quote!(
+            async fn f(msg: Ping) -> Pong {}
+        ),
+        quote!(
+            fn f(msg: Ping, ctx: &Ctx) -> Pong {}
+        ),
+    ] {
+        let found = mistakes(Place::Free, Options::default(), &function);
+        assert_eq!(found, [""; 0], "{function}");
+    }
+}
+
+#[test]
+fn each_mistake_is_named_with_its_remedy() {
+    for (function, remedy) in [
+        (
+            quote!(
+                fn f(&mut self) {}
+            ),
+            "write `fn f(&mut self, msg: SomeMessage)`",
+        ),
+        (
+            quote!(
+                fn f() {}
+            ),
+            "write `fn f(msg: SomeMessage)`",
+        ),
+        (
+            quote!(
+                fn f(&self, ctx: &Ctx<Self>) {}
+            ),
+            "write `fn f(&self, msg: SomeMessage)`",
+        ),
+        (
+            quote!(
+                fn f(&self, a: A, b: B) {}
+            ),
+            "put both into one message type",
+        ),
+        (
+            quote!(
+                fn f(&self, a: &A) {}
+            ),
+            "by value: write `A`",
+        ),
+        (
+            quote!(
+                fn f(&self, a: impl Message) {}
+            ),
+            "name it",
+        ),
+        (
+            quote!(
+                fn f(self, a: A) {}
+            ),
+            "write `&mut self` or `&self`",
+        ),
+        (
+            quote!(
+                fn f(self: Box<Self>, a: A) {}
+            ),
+            "write `&mut self` or `&self`",
+        ),
+        (
+            quote!(
+                fn f(&self, a: A, c: Ctx<Self>) {}
+            ),
+            "write the context as `ctx: &Ctx<Self>`",
+        ),
+        (
+            quote!(
+                fn f(&self, a: A, c: &mut Ctx<Self>) {}
+            ),
+            "write the context as",
+        ),
+        (
+            quote!(
+                fn f(&self, a: A, c: &Ctx) {}
+            ),
+            "write the context as",
+        ),
+        (
+            quote!(
+                fn f(&self, c: &Ctx<Self>, a: A) {}
+            ),
+            "the message comes first",
+        ),
+        (
+            quote!(
+                fn f(&self, a: A, c: &Ctx<Self>, d: &Ctx<Self>) {}
+            ),
+            "one context",
+        ),
+        (
+            quote!(
+                fn f<T>(&self, a: A) {}
+            ),
+            "can't be generic",
+        ),
+        (
+            quote!(
+                unsafe fn f(&self, a: A) {}
+            ),
+            "safely",
+        ),
+        (
+            quote!(
+                extern "C" fn f(a: A) {}
+            ),
+            "ordinary function",
+        ),
+        (
+            quote!(
+                fn f(&self, a: A) -> &B {}
+            ),
+            "return `B`",
+        ),
+        (
+            quote!(
+                fn f(&self, a: A) -> impl Future<Output = B> {}
+            ),
+            "`async fn`",
+        ),
+    ] {
+        let found = method(&function);
+        assert_eq!(found.len(), 1, "{function}: {found:?}");
+        assert!(found[0].contains(remedy), "{function}: {found:?}");
+    }
+}
+
+#[test]
+fn a_free_function_has_no_self_and_no_options() {
+    let found = mistakes(
+        Place::Free,
+        Options::default(),
+        &quote!(
+            fn f(&self) {}
+        ),
+    );
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("under `#[botzilla::component]`"));
+    let options = args::parse(quote!(urgent), &mut Mistakes::default());
+    let found = mistakes(
+        Place::Free,
+        options,
+        &quote!(
+            fn f(a: A) {}
+        ),
+    );
+    assert!(found[0].contains("where it is spawned"), "{found:?}");
+}
+
+#[test]
+fn abort_needs_an_await() {
+    let options = || args::parse(quote!(abort, broadcast), &mut Mistakes::default());
+    let found = mistakes(
+        Place::Component,
+        options(),
+        &quote!(
+            fn f(&self, a: A) {}
+        ),
+    );
+    assert!(found[0].contains("make it `async`"), "{found:?}");
+    let found = mistakes(
+        Place::Component,
+        options(),
+        &quote!(
+            async fn f(&self, a: A) {}
+        ),
+    );
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn unknown_and_doubled_options_are_noted() {
+    let mut mistakes = Mistakes::default();
+    let options = args::parse(quote!(urgent, urgnt, urgent, abort), &mut mistakes);
+    assert_eq!(options.0.len(), 2);
+    assert_eq!(mistakes.texts().len(), 2);
+}
