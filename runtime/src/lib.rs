@@ -14,7 +14,9 @@ compile_error!(
 pub mod __private;
 mod attributes;
 pub mod directory;
+mod link;
 mod message;
+mod ticket;
 
 pub use attributes::{data, message};
 pub use message::{Data, Message};

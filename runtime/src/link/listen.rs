@@ -1,0 +1,181 @@
+//! Taking connections, and letting few strangers in at a time.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use botzilla_wire as wire;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::AbortHandle,
+    time::{sleep, timeout},
+};
+use wire::{handshake::HandshakeError, limits::Limits};
+
+use super::{error::AttemptError, handshake, socket, table::Links};
+
+/// How long accepting pauses when the process or the system has run out of something.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Connections that have not proven themselves. A newcomer pushes out the oldest, so silent ones
+/// keep nobody out for longer than a handshake takes.
+#[derive(Default)]
+pub(super) struct Unproven {
+    next: u64,
+    entries: VecDeque<Entry>,
+}
+
+struct Entry {
+    id: u64,
+    address: IpAddr,
+    abort: Option<AbortHandle>,
+}
+
+impl Unproven {
+    /// Makes room for one from `address` and takes it in.
+    fn enter(&mut self, address: IpAddr, limits: &Limits) -> u64 {
+        let same = self
+            .entries
+            .iter()
+            .filter(|entry| entry.address == address)
+            .count();
+        if same >= limits.unproven_per_address.max(1) {
+            let oldest = self
+                .entries
+                .iter()
+                .position(|entry| entry.address == address);
+            self.push_out(oldest.unwrap_or_default());
+        } else if self.entries.len() >= limits.unproven.max(1) {
+            self.push_out(0);
+        }
+        let id = self.next;
+        self.next += 1;
+        self.entries.push_back(Entry {
+            id,
+            address,
+            abort: None,
+        });
+        id
+    }
+
+    fn push_out(&mut self, index: usize) {
+        if let Some(abort) = self.entries.remove(index).and_then(|entry| entry.abort) {
+            abort.abort();
+        }
+    }
+
+    fn set_abort(&mut self, id: u64, abort: AbortHandle) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) {
+            entry.abort = Some(abort);
+        }
+    }
+
+    fn leave(&mut self, id: u64) {
+        self.entries.retain(|entry| entry.id != id);
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+/// Accepts until the links are gone or the task is aborted.
+pub(super) async fn accept_all(links: Weak<Links>, listener: TcpListener) {
+    let mut paused = false;
+    loop {
+        let accepted = listener.accept().await;
+        let Some(links) = links.upgrade() else { return };
+        match accepted {
+            Ok((stream, address)) => {
+                if std::mem::take(&mut paused) {
+                    tracing::info!("accepting connections again");
+                }
+                links.welcome(stream, address);
+            }
+            Err(error) if is_of_one_connection(&error) => {
+                tracing::debug!(%error, "a connection ended before it was accepted");
+            }
+            Err(error) => {
+                // The listener stays ready, so trying again at once would spin.
+                if !std::mem::replace(&mut paused, true) {
+                    tracing::warn!(%error, "accepting connections is paused; too many open files? raise `ulimit -n`");
+                }
+                drop(links);
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+impl Links {
+    fn welcome(self: &Arc<Self>, stream: TcpStream, address: SocketAddr) {
+        // One host is one address, in whichever notation its packets came.
+        let id = self
+            .unproven
+            .lock()
+            .enter(address.ip().to_canonical(), &self.local.limits);
+        let links = Arc::downgrade(self);
+        let abort = self.spawn(prove(links, id, stream, address));
+        match abort {
+            Some(abort) => self.unproven.lock().set_abort(id, abort),
+            None => self.unproven.lock().leave(id),
+        }
+    }
+}
+
+async fn prove(links: Weak<Links>, id: u64, mut stream: TcpStream, address: SocketAddr) {
+    let Some(local) = links.upgrade().map(|links| Arc::clone(&links.local)) else {
+        return;
+    };
+    let time = local.limits.handshake_time;
+    let candidate = timeout(time, async {
+        socket::tune(&stream).map_err(|error| AttemptError::handshaking(&error))?;
+        handshake::accept(&mut stream, &local).await
+    });
+    let candidate = candidate
+        .await
+        .unwrap_or(Err(AttemptError::HandshakeTooSlow { after: time }));
+    let Some(links) = links.upgrade() else { return };
+    // From here on nobody pushes it out: what follows happens at once.
+    links.unproven.lock().leave(id);
+    let candidate = match candidate {
+        Ok(candidate) => candidate,
+        Err(AttemptError::Handshake(error)) => return log_refusal(address, &error),
+        Err(error) => {
+            tracing::debug!(%address, %error, "a connection did not prove itself");
+            return;
+        }
+    };
+    let proven = candidate.proven;
+    match links.decide(&proven) {
+        Ok(()) => {
+            let (established, first, input) = candidate.accept();
+            links.install(established, stream, address, first, input, None);
+        }
+        Err(code) => {
+            tracing::debug!(%address, peer = %proven.peer, ?code, "a connection was refused");
+            drop(links);
+            let _ = timeout(time, candidate.refuse(&mut stream, code)).await;
+        }
+    }
+}
+
+fn log_refusal(address: SocketAddr, error: &HandshakeError) {
+    // Anybody can cause it, so it is no warning.
+    tracing::info!(%address, %error, "a connection was refused in the handshake");
+}

@@ -1,0 +1,151 @@
+//! Everything between the sockets and the node: connections to other nodes, and how they come about.
+//!
+//! A [`Link`] is one established connection. Any thread may lock it, encode a message and wake its
+//! driver; the driver is the one task which reads and writes the socket, on the node's thread.
+//! [`Links`] is the node's table of them, with the listener and the dials.
+//!
+//! ```text
+//!   caller's thread          node's thread                     network
+//!   Link::send ──lock──▶ Session ◀──lock── Driver ◀──────────▶ socket
+//!        ▲                                   │
+//!      Ticket ◀───── outcomes ───────────────┤
+//!        Host ◀───── requests, up, down ─────┘
+//! ```
+
+mod connection;
+mod counters;
+mod dial;
+mod driver;
+mod endpoints;
+mod error;
+mod handshake;
+mod listen;
+mod responder;
+mod sending;
+mod socket;
+mod table;
+#[cfg(test)]
+mod tests;
+mod waiting;
+
+use std::{any::Any, fmt, sync::Arc, time::Instant};
+
+use botzilla_wire as wire;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use wire::{
+    code::Failure,
+    ident::{Name, NodeId},
+    route::Route,
+    session::Kind,
+};
+
+pub(crate) use self::{
+    connection::Link,
+    counters::Counters,
+    endpoints::{Endpoint, advertised, host_id, trial_order},
+    error::{Attempt, AttemptError, ConnectError},
+    responder::Responder,
+    sending::Sending,
+    table::{Links, LinksReport, Settings},
+};
+
+/// How a message that was sent has ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The ask was answered.
+    Reply(Bytes),
+    /// The tell ran to its end.
+    Delivered,
+    /// The other side refused it or could not finish it.
+    Failed(Failure),
+    /// The connection ended before the message did.
+    Disconnected {
+        /// Whether the other side may have begun it.
+        may_have_run: bool,
+        /// Why the connection ended, for people.
+        why: Arc<str>,
+    },
+}
+
+/// Why a message was not taken.
+#[derive(Debug)]
+pub(crate) enum NotSent {
+    /// No credit now; from [`Link::send`]: none came before the deadline.
+    NoCredit,
+    /// The payload is larger than what the other side takes.
+    TooLarge {
+        /// The most it takes, in bytes.
+        max: usize,
+    },
+    /// The connection has ended or is about to.
+    Closed {
+        /// Why, for people.
+        why: Arc<str>,
+    },
+}
+
+/// A message on its way out.
+#[derive(Debug, Clone)]
+pub(crate) struct Outgoing {
+    /// Target, sender, message and encoding.
+    pub(crate) route: Arc<Route>,
+    /// Ask or tell.
+    pub(crate) kind: Kind,
+    /// When its sender stops waiting; travels as time left.
+    pub(crate) deadline: Instant,
+    /// The components that wait in it, for a nested ask.
+    pub(crate) path: Option<Arc<[Name]>>,
+    /// The encoded message.
+    pub(crate) payload: Bytes,
+}
+
+/// A message that came in.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    /// Its number on the connection, as in [`Host::cancelled`].
+    pub(crate) id: u64,
+    /// Target, sender, message and encoding, shared by all messages of the route.
+    pub(crate) route: Arc<InboundRoute>,
+    /// Ask or tell.
+    pub(crate) kind: Kind,
+    /// When its sender stops waiting, on our clock.
+    pub(crate) deadline: Instant,
+    /// The components that wait in it.
+    pub(crate) path: Vec<Name>,
+    /// The encoded message.
+    pub(crate) payload: Bytes,
+    /// Ends it, exactly once.
+    pub(crate) responder: Responder,
+}
+
+/// A route that the other side declared.
+pub(crate) struct InboundRoute {
+    /// What it said.
+    pub(crate) info: Route,
+    /// What the host made of it, so that the next message of the route is found at once.
+    pub(crate) resolved: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+}
+
+impl fmt::Debug for InboundRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InboundRoute")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the links serve: the node. Called on the node's thread, outside of any lock of the links;
+/// none of it may block.
+pub(crate) trait Host: Send + Sync + 'static {
+    /// A message came in.
+    fn request(&self, link: &Arc<Link>, inbound: Inbound);
+    /// Its sender no longer waits for the message `id`.
+    fn cancelled(&self, link: &Arc<Link>, id: u64);
+    /// A connection is there; it is the current one of its peer.
+    fn up(&self, link: &Arc<Link>);
+    /// A connection has ended, all that was open on it included.
+    fn down(&self, link: &Arc<Link>, why: &str, remote_closed: bool);
+    /// What went over a connection that has ended, by route. Follows [`Host::down`].
+    fn counted(&self, peer: NodeId, counters: Counters);
+}

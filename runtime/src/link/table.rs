@@ -1,0 +1,377 @@
+//! The node's connections: who is connected, which of two is kept, and how all of it ends.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+use botzilla_wire as wire;
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    task::{AbortHandle, JoinSet},
+    time::timeout_at,
+};
+use wire::{
+    code::CloseReason,
+    handshake::{Established, Local, Proven, RefusalCode},
+    ident::{ConnectionId, Lane, NodeId},
+};
+
+use super::{
+    Host, Link,
+    dial::{BackOff, Dial, Target},
+    driver::Driver,
+    error::ConnectError,
+    listen::{self, Unproven},
+};
+
+/// How long a node that has gone is remembered, at least.
+const REMEMBER: Duration = Duration::from_secs(600);
+
+/// How the links behave, besides the limits of the wire.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// How long one address may take to answer before the next is tried. Default: 1 s.
+    pub(crate) connect_time: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            connect_time: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What a shutdown cut off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct LinksReport {
+    /// Connections that did not end cleanly in time.
+    pub(crate) cut: usize,
+    /// Our messages that had not ended.
+    pub(crate) open: usize,
+    /// Messages of others that had not ended.
+    pub(crate) owed: usize,
+}
+
+/// The node's table of connections, with its listener and its dials. All of its tasks run on the
+/// node's thread and end with [`Links::shutdown`].
+pub(crate) struct Links {
+    pub(super) this: Weak<Self>,
+    pub(super) local: Arc<Local>,
+    pub(super) settings: Settings,
+    pub(super) host: Weak<dyn Host>,
+    pub(super) table: Mutex<Table>,
+    pub(super) unproven: Mutex<Unproven>,
+    /// Somebody came or went.
+    pub(super) changed: Arc<Notify>,
+    /// None once all was shut down.
+    tasks: Mutex<Option<JoinSet<()>>>,
+}
+
+#[derive(Default)]
+pub(super) struct Table {
+    peers: FxHashMap<NodeId, Peer>,
+    /// As many as are dialled at this moment: few.
+    pub(super) dials: Vec<Dial>,
+    pub(super) back_offs: FxHashMap<Target, BackOff>,
+    /// Which node was found at an address that was dialled for its own sake.
+    pub(super) addresses: FxHashMap<String, NodeId>,
+    stopping: bool,
+    report: LinksReport,
+}
+
+#[derive(Default)]
+struct Peer {
+    current: Option<Arc<Link>>,
+    last_connection: Option<ConnectionId>,
+    last_heard: Option<Instant>,
+    kept: bool,
+}
+
+impl Links {
+    /// An empty table. Nothing listens and nothing is dialled yet.
+    pub(crate) fn new(local: Local, host: Weak<dyn Host>, settings: Settings) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            local: Arc::new(local),
+            settings,
+            host,
+            table: Mutex::default(),
+            unproven: Mutex::default(),
+            changed: Arc::default(),
+            tasks: Mutex::new(Some(JoinSet::new())),
+        })
+    }
+
+    /// Begins to take connections. Runs on the node's thread.
+    ///
+    /// # Errors
+    ///
+    /// If the socket can't be used.
+    pub(crate) fn listen(self: &Arc<Self>, listener: std::net::TcpListener) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        self.spawn(listen::accept_all(Arc::downgrade(self), listener));
+        Ok(())
+    }
+
+    /// The connection to a node, if there is one that takes messages.
+    pub(crate) fn current(&self, peer: NodeId) -> Option<Arc<Link>> {
+        let table = self.table.lock();
+        let link = table.peers.get(&peer)?.current.as_ref()?;
+        link.is_open().then(|| Arc::clone(link))
+    }
+
+    /// All connections that are there, those that are about to end included.
+    pub(crate) fn all(&self) -> Vec<Arc<Link>> {
+        self.table
+            .lock()
+            .peers
+            .values()
+            .filter_map(|peer| peer.current.clone())
+            .collect()
+    }
+
+    /// Whether there is a connection that takes messages.
+    pub(crate) fn is_connected(&self, peer: NodeId) -> bool {
+        self.current(peer).is_some()
+    }
+
+    /// When the last byte came from a node; None if it never was connected or is long gone.
+    pub(crate) fn last_heard(&self, peer: NodeId) -> Option<Instant> {
+        let (current, last_heard) = {
+            let table = self.table.lock();
+            let entry = table.peers.get(&peer)?;
+            (entry.current.clone(), entry.last_heard)
+        };
+        current.map(|link| link.last_heard()).or(last_heard)
+    }
+
+    /// Whether the connection to a node stays when nothing is open on it: the registry's, and those
+    /// of nodes that can't be dialled.
+    pub(crate) fn keep(&self, peer: NodeId, keep: bool) {
+        let mut table = self.table.lock();
+        let entry = table.peers.entry(peer).or_default();
+        entry.kept = keep;
+        if let Some(link) = &entry.current {
+            link.keep(keep);
+        }
+    }
+
+    pub(super) fn last_connection(&self, peer: NodeId) -> Option<ConnectionId> {
+        self.table.lock().peers.get(&peer)?.last_connection
+    }
+
+    /// Whether a node that has proven itself gets its connection.
+    ///
+    /// When both dial at once, the dial of the smaller node id is kept. Ours counts from the moment
+    /// that our hello left; before it, the other side can't have seen it, and theirs is taken.
+    pub(super) fn decide(&self, proven: &Proven) -> Result<(), RefusalCode> {
+        if proven.lane != Lane::Control {
+            return Err(RefusalCode::Denied);
+        }
+        let table = self.table.lock();
+        if table.stopping {
+            return Err(RefusalCode::Stopping);
+        }
+        if let Some(current) = table
+            .peers
+            .get(&proven.peer)
+            .and_then(|peer| peer.current.as_ref())
+        {
+            // A dialler that knows of our connection has lost it; one that doesn't began before.
+            let unaware = current.dialled() && proven.replaces != Some(current.id());
+            return if unaware {
+                Err(RefusalCode::Crossed)
+            } else {
+                Ok(())
+            };
+        }
+        let ours = table
+            .dials
+            .iter()
+            .any(|dial| dial.peer == Some(proven.peer) && dial.handshaking);
+        if ours && self.local.node < proven.peer {
+            Err(RefusalCode::Crossed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Makes an established connection the current one of its peer; an earlier one ends first, and
+    /// our own dials to it have found what they wanted. None when shutting down.
+    pub(super) fn install(
+        self: &Arc<Self>,
+        established: Established,
+        stream: TcpStream,
+        address: SocketAddr,
+        first: Bytes,
+        input: BytesMut,
+        dialled_as: Option<&Target>,
+    ) -> Option<Arc<Link>> {
+        let peer = established.peer;
+        let old = {
+            let table = self.table.lock();
+            if table.stopping {
+                return None;
+            }
+            table.peers.get(&peer).and_then(|peer| peer.current.clone())
+        };
+        if let Some(old) = old {
+            self.ended(&old, "a newer connection took its place", false);
+        }
+        let now = Instant::now();
+        let limits = &self.local.limits;
+        let mut table = self.table.lock();
+        let entry = table.peers.entry(peer).or_default();
+        let link = Arc::new(Link::new(established, limits, address, entry.kept, now));
+        entry.current = Some(Arc::clone(&link));
+        entry.last_connection = Some(link.id());
+        entry.last_heard = Some(now);
+        // The dial that established it ends by itself.
+        let found_by = |dial: &Dial| dial.peer == Some(peer) && Some(&dial.target) != dialled_as;
+        let found;
+        (found, table.dials) = std::mem::take(&mut table.dials)
+            .into_iter()
+            .partition(found_by);
+        table.back_offs.remove(&Target::Node(peer));
+        table.prune(now);
+        drop(table);
+
+        let host = self.host.clone();
+        let links = Arc::downgrade(self);
+        let driver = Driver::new(Arc::clone(&link), links, host, stream, limits, first, input);
+        tracing::debug!(%peer, %address, dialled = link.dialled(), "connected");
+        // Should the tasks be gone, the driver is dropped and with it the connection ends.
+        self.spawn(driver);
+        if let Some(host) = self.host.upgrade() {
+            host.up(&link);
+        }
+        for dial in found {
+            dial.abandon(Ok(Arc::clone(&link)));
+        }
+        self.changed.notify_waiters();
+        Some(link)
+    }
+
+    /// A connection has ended; called once or more, by whoever notices.
+    pub(super) fn ended(&self, link: &Arc<Link>, why: &str, remote_closed: bool) {
+        let Some(remains) = link.end(why) else { return };
+        let peer = link.peer();
+        {
+            let mut table = self.table.lock();
+            if table.stopping {
+                table.report.open += remains.open();
+                table.report.owed += remains.owed();
+            }
+            if let Some(entry) = table.peers.get_mut(&peer)
+                && entry
+                    .current
+                    .as_ref()
+                    .is_some_and(|current| current.id() == link.id())
+            {
+                entry.current = None;
+                entry.last_heard = Some(link.last_heard());
+            }
+        }
+        let (open, owed) = (remains.open(), remains.owed());
+        let address = link.peer_address();
+        if open == 0 && owed == 0 {
+            tracing::debug!(%peer, %address, why, "disconnected");
+        } else {
+            tracing::warn!(%peer, %address, why, open, owed, "disconnected with messages open");
+        }
+        let counters = remains.end();
+        if let Some(host) = self.host.upgrade() {
+            host.down(link, why, remote_closed);
+            host.counted(peer, counters);
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Runs a task until it ends or all are shut down. None if they were.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) -> Option<AbortHandle> {
+        let mut tasks = self.tasks.lock();
+        let tasks = tasks.as_mut()?;
+        // Those that have ended leave what they held only when somebody looks.
+        while tasks.try_join_next().is_some() {}
+        Some(tasks.spawn_local(task))
+    }
+
+    /// Refuses what is new, lets what is open end, closes cleanly, and cuts at the deadline. Nothing
+    /// of the links runs afterwards. Runs on the node's thread.
+    pub(crate) async fn shutdown(&self, deadline: Instant) -> LinksReport {
+        let (dials, links) = {
+            let mut table = self.table.lock();
+            table.stopping = true;
+            let links: Vec<_> = table
+                .peers
+                .values()
+                .filter_map(|peer| peer.current.clone())
+                .collect();
+            (std::mem::take(&mut table.dials), links)
+        };
+        for dial in dials {
+            dial.abandon(Err(ConnectError::Stopping));
+        }
+        for link in &links {
+            link.drain();
+        }
+        // A quarter of the time is for the goodbyes of those that don't come to an end by themselves.
+        let now = Instant::now();
+        let patience = now + deadline.saturating_duration_since(now).mul_f64(0.75);
+        if timeout_at(patience.into(), self.all_ended()).await.is_err() {
+            for link in self.all() {
+                link.close(CloseReason::Stopping);
+            }
+            let _ = timeout_at(deadline.into(), self.all_ended()).await;
+        }
+        self.table.lock().report.cut += self.all().len();
+        let tasks = self.tasks.lock().take();
+        if let Some(mut tasks) = tasks {
+            // Dropped drivers end their connections.
+            tasks.shutdown().await;
+        }
+        self.table.lock().report
+    }
+
+    async fn all_ended(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.all().is_empty() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Table {
+    /// Forgets nodes that have long gone, so that a node which outlives many others doesn't grow.
+    fn prune(&mut self, now: Instant) {
+        let long_ago = |then: Instant| now.saturating_duration_since(then) >= REMEMBER;
+        self.peers
+            .retain(|_, peer| peer.current.is_some() || !peer.last_heard.is_some_and(long_ago));
+        self.back_offs
+            .retain(|_, back_off| !long_ago(back_off.until));
+        let peers = &self.peers;
+        self.addresses.retain(|_, peer| peers.contains_key(peer));
+    }
+}
+
+impl fmt::Debug for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Links")
+            .field("node", &self.local.node)
+            .finish_non_exhaustive()
+    }
+}
