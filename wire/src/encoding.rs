@@ -1,5 +1,14 @@
 //! How payloads become bytes and values again. The one module that names `bincode`.
+//!
+//! Decoding is bounded in what hostile bytes can do to it: nesting (the stack), elements claimed
+//! by sequences and maps (time, memory), and nothing may be left over. A payload that claims more
+//! than it brings is refused where it claims it.
 
+mod bounded;
+mod guarded;
+mod strict;
+
+use bincode::enc::write::Writer;
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
@@ -56,34 +65,58 @@ pub fn encode<T: Serialize + ?Sized>(
     value: &T,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
+    let before = out.len();
     let result = match encoding {
         Encoding::Bincode => {
-            bincode::serde::encode_into_std_write(value, out, bincode::config::standard())
-                .map_err(|e| e.to_string())
+            bincode::serde::encode_into_writer(value, Appender(out), bincode::config::standard())
+                .map_err(|error| describe_encode(&error))
         }
-        Encoding::Json => serde_json::to_writer(out, value)
-            .map(|()| 0)
-            .map_err(|e| e.to_string()),
+        Encoding::Json => strict::encode(value, out),
     };
-    result.map(|_| ()).map_err(|reason| EncodeError { reason })
+    result.map_err(|reason| {
+        out.truncate(before);
+        EncodeError { reason }
+    })
 }
 
 /// Reads a value that takes up all of `bytes`.
 ///
 /// # Errors
 ///
-/// If the bytes are no such value, nest too deep, claim more than is there, or go on after it.
+/// If the bytes are no such value, nest deeper than `limits.nesting`, claim more elements than
+/// there are bytes, would take more memory than `limits.decoded`, or go on after the value. In
+/// JSON also if they have a field that the type doesn't have.
 pub fn decode<T: DeserializeOwned>(
     encoding: Encoding,
     bytes: &[u8],
     limits: &Limits,
 ) -> Result<T, DecodeError> {
-    let _ = limits;
-    let result = match encoding {
-        Encoding::Bincode => bincode::serde::decode_from_slice(bytes, bincode::config::standard())
-            .map(|(value, _)| value)
-            .map_err(|e| e.to_string()),
-        Encoding::Json => serde_json::from_slice(bytes).map_err(|e| e.to_string()),
-    };
-    result.map_err(|reason| DecodeError { reason })
+    match encoding {
+        Encoding::Bincode => bounded::decode(bytes, limits),
+        Encoding::Json => guarded::decode(bytes, limits),
+    }
+    .map_err(|reason| DecodeError { reason })
+}
+
+/// Appends to a vector without `std::io`'s detour.
+struct Appender<'a>(&'a mut Vec<u8>);
+
+impl Writer for Appender<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+fn describe_encode(error: &bincode::error::EncodeError) -> String {
+    use bincode::error::EncodeError as E;
+    match error {
+        E::Other(text) => (*text).to_owned(),
+        E::OtherString(text) => text.clone(),
+        E::Serde(bincode::serde::EncodeError::SequenceMustHaveLength) => {
+            "bincode can't carry a sequence or map that doesn't know its length before it is written".to_owned()
+        }
+        other => format!("bincode can't carry it: {other:?}"),
+    }
 }

@@ -35,6 +35,9 @@ pub struct Limits {
     pub detail: usize,
     /// How deep a payload may nest. Default: 64.
     pub nesting: usize,
+    /// Memory that the elements of one payload's sequences and maps may take once decoded, in
+    /// bytes (an element may be one byte on the wire and hundreds in memory). Default: 64 MiB.
+    pub decoded: usize,
     /// What a handshake may take in each direction, in bytes. Default: 1 KiB.
     pub handshake_bytes: usize,
     /// How long a handshake may take in all. Default: 5 s.
@@ -67,6 +70,7 @@ impl Default for Limits {
             panic_text: KIB,
             detail: 16 * KIB,
             nesting: 64,
+            decoded: 64 * MIB,
             handshake_bytes: KIB,
             handshake_time: Duration::from_secs(5),
             ping_every: Duration::from_secs(1),
