@@ -196,8 +196,6 @@ impl<S: Store> Table<S> {
                 program: node.facts.program.clone(),
                 pid: node.facts.pid,
                 endpoints: node.facts.endpoints.clone(),
-                loopback: node.facts.loopback.clone(),
-                host_id: node.facts.host_id.clone(),
                 connected: link.is_some_and(|it| it.connected),
                 heard_ms_ago: millis(heard),
                 age_ms: grant.map_or(0, |it| millis(moment.since(it.since))),

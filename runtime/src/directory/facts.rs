@@ -11,18 +11,13 @@ pub struct NodeFacts {
     pub id: String,
     /// The host's name, for people.
     pub host: String,
-    /// What is the same for all processes of one running machine and for no other (the boot id), or
-    /// empty: nodes that share it try each other's `loopback` first.
-    pub host_id: String,
     /// The program that runs the node, for people.
     pub program: String,
     /// The id of its process, for people.
     pub pid: u32,
-    /// `address:port`, to be tried in turn by nodes on any host. The registry adds the address that
-    /// it sees the node at, unless `port` is 0.
+    /// Where it listens, as `host:port`, or as `host:port@<host id>` for nodes with that host id only
+    /// (loopback). The registry adds the address that it sees the node at, unless `port` is 0.
     pub endpoints: Vec<String>,
-    /// `address:port` that only nodes with the same `host_id` try.
-    pub loopback: Vec<String>,
     /// The port that the node listens on; 0 if it doesn't listen, or if `endpoints` is the whole list
     /// (`advertise`).
     pub port: u16,

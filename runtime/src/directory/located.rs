@@ -28,13 +28,6 @@ impl Place {
         let id = facts.id.parse().map_err(|_| BadFacts::NodeId)?;
         Ok(Self { id, facts })
     }
-
-    /// Where to dial it, in this order, from a host with this id.
-    pub fn addresses(&self, host_id: &str) -> impl Iterator<Item = &str> {
-        let same_host = !host_id.is_empty() && self.facts.host_id == host_id;
-        let loopback = self.facts.loopback.iter().filter(move |_| same_host);
-        loopback.chain(&self.facts.endpoints).map(String::as_str)
-    }
 }
 
 /// A component and where it is.

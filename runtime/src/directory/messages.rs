@@ -214,12 +214,8 @@ pub struct Listed {
     pub program: String,
     /// The id of its node's process.
     pub pid: u32,
-    /// Where its node listens.
+    /// Where its node listens: `host:port`, or `host:port@<host id>` for that host only.
     pub endpoints: Vec<String>,
-    /// Where its node listens for others on the same host.
-    pub loopback: Vec<String>,
-    /// Tells the host of `loopback`.
-    pub host_id: String,
     /// Whether the registry is connected to its node now.
     pub connected: bool,
     /// Milliseconds since the registry heard from its node.

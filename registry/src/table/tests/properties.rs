@@ -99,7 +99,7 @@ impl Run {
         }
     }
 
-    fn step(&mut self, step: Step) {
+    fn step(&mut self, step: &Step) {
         let now = self.world.now;
         match step {
             Step::Connect(node) => self.world.connect(node),
@@ -202,7 +202,7 @@ proptest! {
     fn whatever_happens_a_name_is_one_holder_and_every_copy_ends_as_the_table(steps in steps()) {
         let mut run = Run::new();
         for step in steps {
-            run.step(step);
+            run.step(&step);
         }
         run.settle();
     }
