@@ -101,7 +101,7 @@ impl Run {
 
     fn step(&mut self, step: &Step) {
         let now = self.world.now;
-        match step {
+        match *step {
             Step::Connect(node) => self.world.connect(node),
             Step::Cut(node) => self.world.cut(node),
             Step::Claim(from, name) => {
