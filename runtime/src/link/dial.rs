@@ -14,10 +14,7 @@ use tokio::{
     task::AbortHandle,
     time::{sleep, sleep_until, timeout, timeout_at},
 };
-use wire::{
-    handshake::{HandshakeError, RefusalCode},
-    ident::NodeId,
-};
+use wire::{handshake::HandshakeError, ident::NodeId};
 
 use super::{
     Link,
@@ -442,10 +439,7 @@ async fn resolve(address: &str, within: Duration) -> Result<Vec<SocketAddr>, Att
 }
 
 fn is_self(error: &AttemptError) -> bool {
-    matches!(
-        error,
-        AttemptError::Handshake(HandshakeError::Refused(RefusalCode::SelfDial))
-    )
+    matches!(error, AttemptError::Handshake(HandshakeError::SelfDial))
 }
 
 impl Links {

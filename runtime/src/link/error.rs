@@ -180,21 +180,23 @@ impl AttemptError {
         matches!(
             self,
             Self::CutShort
-                | Self::Handshake(HandshakeError::Refused(
-                    RefusalCode::Busy | RefusalCode::TooSlow
-                ))
+                | Self::Handshake(
+                    HandshakeError::TooSlow { .. } | HandshakeError::Refused(RefusalCode::Busy)
+                )
         )
     }
 
     fn needs_a_person(&self) -> bool {
         match self {
             Self::BadAddress => true,
-            Self::Handshake(HandshakeError::Refused(
-                RefusalCode::Busy
-                | RefusalCode::TooSlow
-                | RefusalCode::Crossed
-                | RefusalCode::Stopping,
-            )) => false,
+            // Said of a node that is about to be known under another id, or to come back.
+            Self::Handshake(
+                HandshakeError::TooSlow { .. }
+                | HandshakeError::WrongNode { .. }
+                | HandshakeError::Refused(
+                    RefusalCode::Busy | RefusalCode::Crossed | RefusalCode::Stopping,
+                ),
+            ) => false,
             Self::Handshake(_) => true,
             _ => false,
         }

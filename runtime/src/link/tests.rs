@@ -1,1 +1,0 @@
-//! Two nodes over real sockets.
