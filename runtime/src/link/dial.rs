@@ -57,8 +57,8 @@ pub(super) struct Dial {
     pub(super) target: Target,
     /// The node that is meant, or that was found at the address the last time.
     pub(super) peer: Option<NodeId>,
-    /// Whether the other side may have seen our hello.
-    pub(super) handshaking: bool,
+    /// Whether the other side may have seen our proof, and so may have accepted.
+    pub(super) proving: bool,
     pub(super) abort: Option<AbortHandle>,
     pub(super) progress: Arc<watch::Sender<Progress>>,
 }
@@ -195,7 +195,7 @@ impl Links {
         self.table.lock().dials.push(Dial {
             target: target.clone(),
             peer,
-            handshaking: false,
+            proving: false,
             abort: None,
             progress: Arc::clone(&progress),
         });
@@ -385,14 +385,15 @@ impl Run {
         } else {
             None
         };
-        // Before the hello leaves: from now on the other side may accept it at any moment.
-        links.set_handshaking(&self.target, true);
         drop(links);
-        let done = timeout(
-            time,
-            handshake::dial(&mut stream, &local, Meant { peer, replaces }),
-        )
-        .await;
+        let proving = |proving| {
+            if let Some(links) = self.links.upgrade() {
+                links.set_proving(&self.target, proving);
+            }
+        };
+        let meant = Meant { peer, replaces };
+        let dial = handshake::dial(&mut stream, &local, meant, || proving(true));
+        let done = timeout(time, dial).await;
         let links = self.links.upgrade().ok_or(AttemptError::CutShort)?;
         match done.unwrap_or(Err(AttemptError::HandshakeTooSlow { after: time })) {
             Ok((established, input)) => links
@@ -406,7 +407,7 @@ impl Run {
                 )
                 .ok_or(AttemptError::CutShort),
             Err(error) => {
-                links.set_handshaking(&self.target, false);
+                proving(false);
                 Err(error)
             }
         }
@@ -470,10 +471,10 @@ impl Links {
         }
     }
 
-    fn set_handshaking(&self, target: &Target, handshaking: bool) {
+    fn set_proving(&self, target: &Target, proving: bool) {
         let mut table = self.table.lock();
         if let Some(dial) = table.dials.iter_mut().find(|dial| dial.target == *target) {
-            dial.handshaking = handshaking;
+            dial.proving = proving;
         }
     }
 }

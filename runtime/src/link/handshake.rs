@@ -31,16 +31,22 @@ pub(super) struct Meant {
     pub(super) replaces: Option<ConnectionId>,
 }
 
-/// Proves itself to who listens. What was read beyond the handshake comes along.
+/// Proves itself to who listens; `proving` is called right before the proof leaves, from when on the
+/// other side may accept. What was read beyond the handshake comes along.
 pub(super) async fn dial(
     stream: &mut TcpStream,
     local: &Local,
     meant: Meant,
+    proving: impl Fn(),
 ) -> Result<(Established, BytesMut), AttemptError> {
     let mut dialler = Dialler::new(local, meant.peer, meant.replaces, nonce()?, Instant::now());
     let mut input = BytesMut::with_capacity(local.limits.handshake_bytes);
     let socket = |error: io::Error| AttemptError::handshaking(&error);
+    let mut hello = true;
     loop {
+        if !std::mem::take(&mut hello) {
+            proving();
+        }
         while let Some(bytes) = dialler.poll_transmit() {
             stream.write_all(&bytes).await.map_err(socket)?;
         }

@@ -174,7 +174,8 @@ impl Links {
     /// Whether a node that has proven itself gets its connection.
     ///
     /// When both dial at once, the dial of the smaller node id is kept. Ours counts from the moment
-    /// that our hello left; before it, the other side can't have seen it, and theirs is taken.
+    /// that our proof leaves: before it the other side can't have accepted, and theirs is taken. (So
+    /// a dial that hangs at an address where nobody answers keeps nobody out.)
     pub(super) fn decide(&self, proven: &Proven) -> Result<(), RefusalCode> {
         if proven.lane != Lane::Control {
             return Err(RefusalCode::Denied);
@@ -199,7 +200,7 @@ impl Links {
         let ours = table
             .dials
             .iter()
-            .any(|dial| dial.peer == Some(proven.peer) && dial.handshaking);
+            .any(|dial| dial.peer == Some(proven.peer) && dial.proving);
         if ours && self.local.node < proven.peer {
             Err(RefusalCode::Crossed)
         } else {
