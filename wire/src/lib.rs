@@ -13,14 +13,18 @@
 //! so it can be fuzzed, simulated, and written again in another language from PROTOCOL.md.
 
 pub mod code;
+pub mod coding;
 pub mod encoding;
 pub mod error;
 pub mod fingerprint;
+mod flow;
+pub mod frame;
 pub mod handshake;
 pub mod ident;
 pub mod keys;
 pub mod limits;
 pub mod output;
+pub mod record;
 pub mod route;
 pub mod secret;
 pub mod session;

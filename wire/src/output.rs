@@ -22,6 +22,22 @@ pub struct Output {
     large: usize,
 }
 
+/// A place in an [`Output`].
+#[derive(Debug)]
+pub(crate) struct Mark {
+    start: usize,
+    pieces: usize,
+    covered: usize,
+    large: usize,
+}
+
+impl Mark {
+    /// Where it is among the small bytes.
+    pub(crate) fn start(&self) -> usize {
+        self.start
+    }
+}
+
 #[derive(Debug)]
 enum Piece {
     /// So many bytes of `small`.
@@ -43,6 +59,44 @@ impl Output {
     /// How many bytes are left to write.
     pub fn len(&self) -> usize {
         self.small.len() - self.head + self.large
+    }
+
+    /// The place that the next byte goes to.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            start: self.small.len(),
+            pieces: self.pieces.len(),
+            covered: self.covered,
+            large: self.large,
+        }
+    }
+
+    /// How many bytes were appended since. (Nothing may be written to the socket in between.)
+    pub(crate) fn since(&self, mark: &Mark) -> usize {
+        self.small.len() - mark.start + self.large - mark.large
+    }
+
+    /// Whether all since the mark is small, so one slice from [`Mark::start`] on.
+    pub(crate) fn is_contiguous(&self, mark: &Mark) -> bool {
+        self.pieces.len() == mark.pieces
+    }
+
+    /// All since the mark, in order.
+    pub(crate) fn parts(&self, mark: &Mark) -> Vec<&[u8]> {
+        let mut parts = Vec::with_capacity(2 * (self.pieces.len() - mark.pieces) + 1);
+        let mut at = mark.covered;
+        for piece in self.pieces.range(mark.pieces..) {
+            match piece {
+                Piece::Small(len) => {
+                    // The first one may begin before the mark.
+                    parts.push(&self.small[at.max(mark.start)..at + len]);
+                    at += len;
+                }
+                Piece::Large(bytes) => parts.push(bytes),
+            }
+        }
+        parts.push(&self.small[at.max(mark.start)..]);
+        parts
     }
 
     /// Appends bytes without copying them.
