@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::code::CloseReason;
-
 /// Why a session ended other than by a close. Nothing that arrives after it has any effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -136,10 +134,4 @@ pub enum SessionError {
     /// The session has ended before, by an error or a close.
     #[error("the session has ended")]
     Ended,
-}
-
-impl SessionError {
-    pub(crate) fn close_reason(&self) -> CloseReason {
-        CloseReason::Violation
-    }
 }

@@ -103,11 +103,6 @@ impl Granting {
         }
     }
 
-    /// What was stated so far.
-    pub(crate) fn stated(&self) -> u64 {
-        self.stated
-    }
-
     /// Something came; the error is what was granted in all.
     pub(crate) fn take(&mut self, amount: u64) -> Result<(), u64> {
         if amount > self.stated - self.used {

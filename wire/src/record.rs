@@ -8,7 +8,7 @@
 //! Records are numbered from 0, a direction each; the number isn't sent. A record that is altered,
 //! replayed, moved or left out has a wrong tag.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
     error::SessionError,
@@ -104,6 +104,11 @@ impl Opened {
         &input[LENGTH_LEN..LENGTH_LEN + self.len]
     }
 
+    /// Drops the record off the input.
+    pub(crate) fn skip(&self, input: &mut BytesMut) {
+        input.advance(self.len + OVERHEAD);
+    }
+
     /// Takes the record off the input, as one piece of memory.
     pub(crate) fn take(&self, input: &mut BytesMut) -> Bytes {
         let record = input.split_to(self.len + OVERHEAD).freeze();
@@ -152,8 +157,6 @@ impl Opener {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Buf;
-
     use super::*;
 
     fn sealed(bodies: &[&[u8]]) -> Vec<u8> {

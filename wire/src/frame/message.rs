@@ -31,13 +31,6 @@ pub struct Message {
     pub path_len: usize,
 }
 
-/// How many bytes a path takes as a field's value.
-pub(crate) fn path_len(path: &[Name]) -> usize {
-    path.iter()
-        .map(|name| varint_len(name.len() as u64) + name.len())
-        .sum()
-}
-
 /// At most how many bytes a message's header takes, with its length.
 pub(crate) fn header_bound(path_len: usize) -> usize {
     // header_len, kind, payload_len, route, id, time, and tag and length of the path
@@ -67,7 +60,7 @@ pub(crate) fn put_header(
     );
     if !path.is_empty() {
         put_varint(out, PATH);
-        put_varint(out, path_len(path) as u64);
+        put_varint(out, Message::path_len(path) as u64);
         for name in path {
             put_bytes(out, name.as_bytes());
         }
@@ -76,6 +69,13 @@ pub(crate) fn put_header(
 }
 
 impl Message {
+    /// How many bytes a path takes as a field's value.
+    pub fn path_len(path: &[Name]) -> usize {
+        path.iter()
+            .map(|name| varint_len(name.len() as u64) + name.len())
+            .sum()
+    }
+
     /// Appends the header; the payload follows it.
     pub fn encode(&self, payload_len: usize, out: &mut Vec<u8>) {
         put_header(

@@ -16,10 +16,10 @@ mod close;
 mod credit;
 mod done;
 mod failure;
-mod message;
+pub(crate) mod message;
 mod ping;
 mod reply;
-mod route;
+pub(crate) mod route;
 
 pub use self::{
     cancel::Cancel,

@@ -1,99 +1,400 @@
-//! One connection after its handshake.
+//! One connection after its handshake: who asks whom, credit, outcomes.
+//!
+//! ```text
+//!   our messages:   try_send ──► queue ──► sealed ─────────────► ended: Replied, Delivered, Failed
+//!                      │           │          └── cancel: its end is awaited, the token is not
+//!                    Short       cancel: withdrawn, it never leaves
+//!
+//!   the peer's:     Request ──► reply, delivered or fail ──► sealed: its credit is free
+//!                      └─ Cancelled: it is owed an end all the same
+//! ```
+//!
+//! Methods come in four kinds: commands ([`try_send`](Session::try_send), [`reply`](Session::reply),
+//! ..), input ([`receive`](Session::receive), [`handle_timeout`](Session::handle_timeout)), output
+//! ([`poll_transmit`](Session::poll_transmit), [`poll_timeout`](Session::poll_timeout)) and
+//! questions. After any command or input, output may be due.
 
 mod event;
+mod ids;
+mod inbound;
+mod outbound;
+mod queue;
+mod receive;
+mod routes;
+mod timers;
+mod transmit;
 
-use std::{marker::PhantomData, time::Instant};
+use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 pub use self::event::{Event, Kind, Send, Short};
+use self::{
+    inbound::Inbound,
+    outbound::{Outbound, Outcome, State},
+    queue::{Item, LongSubject, Queues},
+    timers::Timers,
+};
 use crate::{
-    code::{CloseReason, Failure},
+    code::{CloseReason, Code, Failure},
     error::SessionError,
+    frame::Close,
     handshake::Established,
     limits::Limits,
-    output::Output,
+    record::{OVERHEAD, Opener, Sealer, record_max},
     route::{Route, RouteCounters, RouteNo, Window},
 };
 
-/// One connection after its handshake. (Signatures; the bodies follow.)
+/// The least that our own records may be limited to: what isn't chunked has to fit.
+const RECORD_MIN: usize = 32 * 1024;
+
 #[derive(Debug)]
-pub struct Session<T> {
-    at: Instant,
-    tokens: PhantomData<T>,
+enum Phase {
+    Open,
+    /// A close frame is to be sealed after what waits.
+    Closing {
+        reason: CloseReason,
+        detail: String,
+    },
+    /// It was sealed.
+    Closed,
 }
 
-#[allow(
-    missing_docs,
-    unused_variables,
-    clippy::needless_pass_by_value,
-    reason = "bodies follow"
-)]
+/// One connection after its handshake. `T` is what its owner gets back for each message it sent.
+#[derive(Debug)]
+pub struct Session<T> {
+    sealer: Sealer,
+    opener: Opener,
+    /// The longest body of a record of ours.
+    body_max: usize,
+    /// Payloads of this size and more are slices of what was read.
+    slice_from: usize,
+    outbound: Outbound<T>,
+    inbound: Inbound,
+    queues: Queues,
+    timers: Timers,
+    phase: Phase,
+    /// What the peer's close says it has received.
+    peer_received: Option<u64>,
+    failed: bool,
+    /// How much of the input was looked at and left.
+    unread: usize,
+    payload_max: usize,
+    peer_payload_max: usize,
+    reply_bytes_max: u64,
+    detail_max: usize,
+}
+
 impl<T> Session<T> {
+    /// Begins where the handshake ended. `limits` are those that the handshake stated.
     pub fn new(established: Established, limits: &Limits, now: Instant) -> Self {
+        let Established {
+            lane,
+            keys,
+            peer_limits,
+            ..
+        } = established;
+        let record = record_max(lane);
+        let ours = match lane {
+            crate::ident::Lane::Control => record.min(limits.control_record.max(RECORD_MIN)),
+            crate::ident::Lane::Bulk => record,
+        };
         Self {
-            at: now,
-            tokens: PhantomData,
+            sealer: Sealer::new(keys.seal_key().clone()),
+            opener: Opener::new(keys.open_key().clone(), lane),
+            body_max: ours - OVERHEAD,
+            slice_from: record / 4,
+            outbound: Outbound::new(&peer_limits, limits),
+            inbound: Inbound::new(limits),
+            queues: Queues::default(),
+            timers: Timers::new(limits, now),
+            phase: Phase::Open,
+            peer_received: None,
+            failed: false,
+            unread: 0,
+            payload_max: limits.payload,
+            peer_payload_max: peer_limits.payload,
+            reply_bytes_max: limits.reply_bytes,
+            detail_max: limits.detail.min(Limits::default().detail),
         }
     }
+
+    /// The number of a route. A new route gets one, if need be that of the route that has been idle
+    /// for longest; none if all are in use.
     pub fn route(&mut self, route: &Route) -> Option<RouteNo> {
-        None
+        self.outbound.routes.number(route)
     }
+
+    /// The window that a route draws on; none if its number means another route now.
     pub fn window(&self, route: RouteNo) -> Option<Window> {
-        None
+        self.outbound
+            .routes
+            .get(route)
+            .map(|route| Window(route.window))
     }
+
+    /// Takes a message, if there is credit for it. The answer is its handle.
+    ///
+    /// # Errors
+    ///
+    /// What was short, with the token. Where that is credit, an [`Event::Credit`] follows.
     pub fn try_send(&mut self, send: Send<'_>, token: T) -> Result<u64, (T, Short)> {
-        Err((token, Short::Closing))
+        if !matches!(self.phase, Phase::Open) {
+            return Err((token, Short::Closing));
+        }
+        let (handle, urgent) = self.outbound.insert(send, token)?;
+        self.queues.push(urgent, Item::Message(handle));
+        Ok(handle)
     }
-    /// `Some`: it certainly did not run. Whoever waits for credit may be served now.
-    pub fn cancel(&mut self, id: u64) -> Option<T> {
-        None
+
+    /// Nobody waits for the message any more. If it hasn't left as a whole, it never runs, and its
+    /// token is returned; whoever waits for credit may then try again. Else the peer is told, and
+    /// its end is counted but not reported.
+    pub fn cancel(&mut self, handle: u64) -> Option<T> {
+        let message = self.outbound.get_mut(handle)?;
+        let (state, window, id) = (message.state, message.window, message.wire_id);
+        match state {
+            State::Sent => {
+                if message.token.take().is_some() && matches!(self.phase, Phase::Open) {
+                    self.outbound.cancels.push(id);
+                }
+                None
+            }
+            State::Streaming => {
+                let token = message.token.take();
+                self.unblock_window(window);
+                self.outbound.end(id, Outcome::Refused);
+                self.queues.abort = true;
+                self.next_long();
+                token
+            }
+            State::Queued | State::Parked | State::Waiting => {
+                let token = self.outbound.withdraw(handle)?.token;
+                match state {
+                    State::Queued => {
+                        let outbound = &mut self.outbound;
+                        self.queues
+                            .died(|handle| outbound.get_mut(handle).is_some());
+                    }
+                    State::Parked => {
+                        let parked = &mut self.outbound.routes.windows[window as usize].parked;
+                        parked.retain(|parked| *parked != handle);
+                    }
+                    _ => {
+                        self.unblock_window(window);
+                        let subject = LongSubject::Message(handle);
+                        self.queues.waiting.retain(|long| long.subject != subject);
+                        if self
+                            .queues
+                            .long
+                            .as_ref()
+                            .is_some_and(|long| long.subject == subject)
+                        {
+                            self.next_long();
+                        }
+                    }
+                }
+                token
+            }
+        }
     }
-    pub fn reply(&mut self, id: u64, payload: Bytes) {}
-    pub fn delivered(&mut self, id: u64) {}
-    pub fn fail(&mut self, id: u64, failure: Failure) {}
-    pub fn close(&mut self, why: CloseReason) {}
-    pub fn receive(
-        &mut self,
-        now: Instant,
-        input: &mut BytesMut,
-        events: &mut Vec<Event<T>>,
-    ) -> Result<(), SessionError> {
-        Ok(())
+
+    /// Whether the peer's message can still be ended: it is open, and what says its end can leave.
+    fn unended(&mut self, id: u64) -> Option<(Kind, bool, bool)> {
+        let owed = self
+            .inbound
+            .owed
+            .get_mut(id)
+            .filter(|owed| !owed.ended && !owed.partial)?;
+        let urgent = self.inbound.routes[owed.route as usize].info.urgent;
+        Some((owed.kind, owed.cancelled, urgent))
     }
-    pub fn poll_transmit(&mut self, now: Instant, out: &mut Output) -> bool {
-        false
+
+    /// Answers an ask of the peer. A reply that the peer doesn't take becomes a failure, and one
+    /// that nobody waits for is dropped; the message has ended in any case. Of a tell it is
+    /// [`delivered`](Self::delivered). A message that has ended is left alone.
+    pub fn reply(&mut self, id: u64, payload: Bytes) {
+        let Some((kind, cancelled, urgent)) = self.unended(id) else {
+            return;
+        };
+        if kind == Kind::Tell || cancelled {
+            return self.delivered(id);
+        }
+        let len = payload.len();
+        if len > self.peer_payload_max {
+            let max = self.peer_payload_max;
+            let detail = format!("a reply of {len} bytes, the asker takes at most {max}");
+            return self.fail(id, Failure::failed(Code::TooLarge, detail));
+        }
+        if self.queues.reply_bytes + len as u64 > self.reply_bytes_max {
+            let detail = format!(
+                "replies of {} bytes wait for the asker already, the bound is {}",
+                self.queues.reply_bytes, self.reply_bytes_max
+            );
+            return self.fail(id, Failure::failed(Code::Overloaded, detail));
+        }
+        self.inbound.end(id, Outcome::Delivered);
+        self.queues.reply_bytes += len as u64;
+        self.queues.push(urgent, Item::Reply(id, payload));
     }
-    pub fn wants_transmit(&self) -> bool {
-        false
+
+    /// A tell of the peer ran to its end. (An ask that wasn't cancelled fails as
+    /// [`Code::NoReply`].)
+    pub fn delivered(&mut self, id: u64) {
+        let Some((kind, cancelled, _)) = self.unended(id) else {
+            return;
+        };
+        if kind == Kind::Ask && !cancelled {
+            return self.fail(id, Failure::failed(Code::NoReply, ""));
+        }
+        self.inbound.end(id, Outcome::Delivered);
+        self.inbound.mark_done(id);
     }
+
+    /// A message of the peer ended badly.
+    pub fn fail(&mut self, id: u64, mut failure: Failure) {
+        let Some((_, _, urgent)) = self.unended(id) else {
+            return;
+        };
+        // Details count as replies: beyond the bound they are left out.
+        let left = self.reply_bytes_max.saturating_sub(self.queues.reply_bytes);
+        let max = self
+            .detail_max
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        truncate(&mut failure.detail, max);
+        self.inbound.end(id, Outcome::of(failure.may_have_run));
+        self.queues.reply_bytes += failure.detail.len() as u64;
+        self.queues.push(urgent, Item::Failure(id, failure));
+    }
+
+    /// Closes the connection after what waits. The close is authenticated, so the peer can tell it
+    /// from a cut.
+    pub fn close(&mut self, why: CloseReason) {
+        self.close_with(why, "");
+    }
+
+    /// Closes the connection with a text for people, of which at most 1 KiB travels.
+    pub fn close_with(&mut self, why: CloseReason, detail: &str) {
+        if matches!(self.phase, Phase::Open) {
+            let mut detail = detail.to_owned();
+            truncate(&mut detail, Close::DETAIL_MAX);
+            self.phase = Phase::Closing {
+                reason: why,
+                detail,
+            };
+        }
+    }
+
+    /// The session failed: all that still leaves is a close frame that says why.
+    fn break_off(&mut self, error: &SessionError) {
+        self.failed = true;
+        self.queues = Queues::default();
+        self.outbound.cancels.clear();
+        self.inbound.done.clear();
+        self.inbound.assembly = None;
+        if !matches!(self.phase, Phase::Closed) {
+            let mut detail = error.to_string();
+            truncate(&mut detail, Close::DETAIL_MAX);
+            self.phase = Phase::Closing {
+                reason: CloseReason::Violation,
+                detail,
+            };
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called.
     pub fn poll_timeout(&self) -> Instant {
-        self.at
+        self.timers.next()
     }
+
+    /// Looks at the time. Call [`receive`](Self::receive) first if there is something to read.
+    ///
+    /// # Errors
+    ///
+    /// If there was not a byte from the peer for too long: the connection is to be ended.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
-        Ok(())
+        if self.failed {
+            return Err(SessionError::Ended);
+        }
+        self.timers
+            .handle(now)
+            .inspect_err(|error| self.break_off(error))
     }
+
+    /// When the last byte came.
     pub fn last_received(&self) -> Instant {
-        self.at
+        self.timers.last_received
     }
-    /// When a message or an outcome last went either way.
+
+    /// When a message or the end of one last went either way.
     pub fn last_active(&self) -> Instant {
-        self.at
+        self.timers.last_active
     }
-    /// Everything of ours that is open: token, may have run, route.
+
+    /// Everything of ours that is open, when the connection is gone, in the order it was taken: the
+    /// token, whether it may have run, and its route. What was cancelled isn't among it.
     pub fn end(&mut self) -> Vec<(T, bool, RouteNo)> {
-        Vec::new()
+        self.failed = true;
+        self.phase = Phase::Closed;
+        self.queues = Queues::default();
+        self.inbound.assembly = None;
+        self.outbound
+            .drain(self.peer_received)
+            .into_iter()
+            .map(|ended| (ended.token, ended.may_have_run, ended.route))
+            .collect()
     }
+
+    /// Whether our close frame has left and the peer's has come: there is nothing more to say.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed) && (self.peer_received.is_some() || self.failed)
+    }
+
+    /// How many messages of ours have not ended, those included that wait to leave.
     pub fn open(&self) -> usize {
-        0
+        self.outbound.len()
     }
+
+    /// How many messages of the peer are owed an end.
     pub fn owed(&self) -> usize {
-        0
+        self.inbound.unended
     }
+
+    /// The routes that we send on. A message counts as sent when it leaves.
     pub fn outbound_routes(&self) -> impl Iterator<Item = (RouteNo, &Route, RouteCounters)> {
-        std::iter::empty()
+        numbered(
+            self.outbound
+                .routes
+                .list
+                .iter()
+                .map(|r| (r.generation, &r.info, r.counters)),
+        )
     }
+
+    /// The routes that the peer sends on.
     pub fn inbound_routes(&self) -> impl Iterator<Item = (RouteNo, &Route, RouteCounters)> {
-        std::iter::empty()
+        numbered(
+            self.inbound
+                .routes
+                .iter()
+                .map(|r| (r.generation, &r.info, r.counters)),
+        )
+    }
+}
+
+fn numbered<'a>(
+    routes: impl Iterator<Item = (u32, &'a Route, RouteCounters)>,
+) -> impl Iterator<Item = (RouteNo, &'a Route, RouteCounters)> {
+    (0..)
+        .zip(routes)
+        .map(|(index, (generation, route, counters))| {
+            (RouteNo { index, generation }, route, counters)
+        })
+}
+
+/// Cuts a text to at most `max` bytes.
+fn truncate(text: &mut String, max: usize) {
+    if text.len() > max {
+        text.truncate(text.floor_char_boundary(max));
     }
 }
