@@ -230,6 +230,9 @@ impl Link {
                 .and_then(|session| session.cancel(*id)),
             Some(Err(_)) | None => None,
         };
+        if cancelled.is_some() {
+            state.waiting.withdrawn();
+        }
         // It may have been the one that all others waited behind.
         self.serve_and_unlock(state);
         // Dropped out here, for a ticket may do anything when it is dropped.
@@ -241,6 +244,9 @@ impl Link {
     pub(crate) fn cancel(&self, id: u64) -> Option<Ticket> {
         let mut state = self.state.lock();
         let ticket = state.session.as_mut()?.cancel(id);
+        if ticket.is_some() {
+            state.waiting.withdrawn();
+        }
         self.serve_and_unlock(state);
         ticket
     }

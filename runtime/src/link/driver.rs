@@ -79,9 +79,6 @@ pub(super) struct Driver {
     timer: Pin<Box<Sleep>>,
     /// Whether the timer knows our waker since it was last set.
     timer_armed: bool,
-    /// The time that we ourselves stood still was given to the peer already.
-    grace_given: bool,
-    ping_every: Duration,
     dead_after: Duration,
     idle_after: Duration,
     /// The other side closed: what is left to write is written, then it ends.
@@ -115,8 +112,6 @@ impl Driver {
             routes: Vec::new(),
             timer,
             timer_armed: false,
-            grace_given: false,
-            ping_every: limits.ping_every,
             dead_after: limits.dead_after,
             idle_after: limits.idle_after,
             closed: None,
@@ -218,7 +213,6 @@ impl Driver {
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         self.events.extend(self.received.drain(..));
-        self.grace_given = false;
         if self.input.is_empty() && self.input.capacity() > 2 * self.read_size {
             self.input = BytesMut::new();
         }
@@ -306,32 +300,21 @@ impl Driver {
         let Some(session) = &mut state.session else {
             return Err(End::cut(REPLACED));
         };
-        // If we ourselves stood still (a blocked thread, a paused machine), the silence may be ours:
-        // what the peer sent meanwhile gets one more moment to arrive.
-        let stood_still = now.duration_since(due) > self.ping_every / 2;
-        let silent = now.duration_since(session.last_received()) >= self.dead_after;
-        let next = if silent && stood_still && !self.grace_given {
-            self.grace_given = true;
-            now + self.ping_every
-        } else {
-            session
-                .handle_timeout(now)
-                .map_err(|error| End::cut(error.to_string()))?;
-            if closing.is_some_and(|since| now.duration_since(since) >= self.dead_after) {
-                return Err(End::cut("the other side did not answer the close"));
-            }
-            let idle =
-                idle_after.is_some_and(|after| now.duration_since(session.last_active()) >= after);
-            let idle =
-                idle && closing.is_none() && !waiting && session.open() == 0 && session.owed() == 0;
-            // A time-out in the past would spin.
-            let next = session.poll_timeout().max(now + Duration::from_millis(5));
-            drop(state);
-            if idle {
-                self.link.close(CloseReason::Idle);
-            }
-            next
-        };
+        session
+            .handle_timeout(now)
+            .map_err(|error| End::cut(error.to_string()))?;
+        if closing.is_some_and(|since| now.duration_since(since) >= self.dead_after) {
+            return Err(End::cut("the other side did not answer the close"));
+        }
+        let idle =
+            idle_after.is_some_and(|after| now.duration_since(session.last_active()) >= after);
+        let nothing_open = !waiting && session.open() == 0 && session.owed() == 0;
+        // A time-out in the past would spin.
+        let next = session.poll_timeout().max(now + Duration::from_millis(5));
+        drop(state);
+        if idle && nothing_open && closing.is_none() {
+            self.link.close(CloseReason::Idle);
+        }
         if self.input.is_empty() {
             // An idle connection holds no memory to speak of.
             self.input = BytesMut::new();

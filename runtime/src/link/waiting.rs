@@ -198,6 +198,12 @@ impl Waiting {
         }
     }
 
+    /// Something that had not left was withdrawn, so there may be credit anywhere.
+    pub(super) fn withdrawn(&mut self) {
+        let keys: Vec<Key> = self.queues.keys().copied().collect();
+        keys.into_iter().for_each(|key| self.line_up(key));
+    }
+
     /// A message has ended, so a route may have become idle.
     pub(super) fn ended(&mut self) {
         self.line_up(None);
