@@ -1,10 +1,13 @@
 //! Who is where: the registry's messages, and the copy of its table that each long-lived node keeps.
 
+pub(crate) mod client;
 pub mod facts;
 mod located;
 pub mod messages;
+mod own;
 pub mod replica;
 mod similar;
 
 pub use located::{BadFacts, HandlerInfo, Located, Place, StreamInfo};
+pub use own::Refused;
 pub use similar::similar;
