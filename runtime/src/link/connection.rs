@@ -254,7 +254,7 @@ impl Link {
     /// Ends the connection, cleanly, after what waits to be written. No message is taken any more.
     pub(crate) fn close(&self, why: CloseReason) {
         let mut state = self.state.lock();
-        self.open.store(false, Ordering::Release);
+        self.no_longer_open();
         if state.closing.is_none()
             && let Some(session) = &mut state.session
         {
@@ -287,6 +287,10 @@ impl Link {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    pub(super) fn no_longer_open(&self) {
+        self.open.store(false, Ordering::Release);
     }
 
     pub(super) fn keep(&self, keep: bool) {

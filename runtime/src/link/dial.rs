@@ -137,7 +137,7 @@ impl Links {
             }
             let waiting = match running {
                 Some(running) => running,
-                None => self.start_dial(target.clone(), Some(peer), addresses.clone())?,
+                None => self.start_dial(&target, Some(peer), addresses.clone())?,
             };
             let outcome = wait(waiting, &target, deadline).await;
             // A dial that somebody else began may have had other addresses.
@@ -173,7 +173,7 @@ impl Links {
         }
         let waiting = match self.progress_of(&target) {
             Some(running) => running,
-            None => self.start_dial(target.clone(), known, vec![address.to_owned()])?,
+            None => self.start_dial(&target, known, vec![address.to_owned()])?,
         };
         wait(waiting, &target, deadline).await
     }
@@ -186,7 +186,7 @@ impl Links {
 
     fn start_dial(
         &self,
-        target: Target,
+        target: &Target,
         peer: Option<NodeId>,
         addresses: Vec<String>,
     ) -> Result<watch::Receiver<Progress>, ConnectError> {
@@ -209,13 +209,13 @@ impl Links {
         let mut table = self.table.lock();
         match abort {
             Some(abort) => {
-                if let Some(dial) = table.dials.iter_mut().find(|dial| dial.target == target) {
+                if let Some(dial) = table.dials.iter_mut().find(|dial| dial.target == *target) {
                     dial.abort = Some(abort);
                 }
                 Ok(waiting)
             }
             None => {
-                table.dials.retain(|dial| dial.target != target);
+                table.dials.retain(|dial| dial.target != *target);
                 Err(ConnectError::Stopping)
             }
         }

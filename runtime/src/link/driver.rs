@@ -211,6 +211,10 @@ impl Driver {
             session_last_word(&mut state, now, &mut self.output);
         }
         drop(state);
+        if let Some(Event::Closed { .. }) = self.received.last() {
+            // Who wants to send from now on is to get a new connection.
+            self.link.no_longer_open();
+        }
         wakers.into_iter().for_each(Waker::wake);
         self.events.extend(self.received.drain(..));
         if self.input.is_empty() && self.input.capacity() > 2 * self.read_size {
@@ -349,6 +353,7 @@ impl Driver {
                     return Err(end);
                 }
                 if state.close_if_drained() {
+                    self.link.no_longer_open();
                     continue;
                 }
                 // Under the same lock: who adds something from now on finds the waker.

@@ -56,11 +56,6 @@ impl Responder {
             link.answer(|session| session.fail(id, failure));
         }
     }
-
-    /// Whether it came over this connection.
-    pub(crate) fn link(&self) -> Option<&Arc<Link>> {
-        self.link.as_ref()
-    }
 }
 
 impl Drop for Responder {

@@ -164,6 +164,8 @@ impl Links {
         entry.kept = keep;
         if let Some(link) = &entry.current {
             link.keep(keep);
+        } else if !keep && entry.last_heard.is_none() {
+            table.peers.remove(&peer);
         }
     }
 

@@ -154,3 +154,76 @@ fn a_bit_flipped_on_the_way_ends_the_connection_and_nothing_of_it_runs() {
         }
     });
 }
+
+/// Says of a process how long it has been computing, in ticks.
+fn ticks(process: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .unwrap()
+        .1
+        .split_whitespace()
+        .collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// The other half of the test below, in a process that may have few descriptors.
+#[test]
+#[ignore = "run by `running_out_of_descriptors_pauses_accepting_and_ends`"]
+fn serves_until_its_input_ends() {
+    run(async {
+        let b = make(2)
+            .limits(|limits| limits.unproven_per_address = 64)
+            .start(echo);
+        println!("address {}", b.address);
+        std::thread::spawn(|| {
+            std::io::copy(&mut std::io::stdin(), &mut std::io::sink())
+                .map(|_| std::process::exit(0))
+        });
+        std::future::pending().await
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn running_out_of_descriptors_pauses_accepting_and_ends() {
+    use std::io::{BufRead, BufReader};
+    let mut child = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -n 24; exec \"$0\" --exact --ignored --nocapture \"$1\"",
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .arg("link::tests::trouble::serves_until_its_input_ends")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // The test harness may have written to the same line before.
+    let address = lines
+        .map_while(Result::ok)
+        .find_map(|line| line.split("address ").nth(1).map(str::to_owned));
+    let address: SocketAddr = address.unwrap().parse().unwrap();
+    let process = child.id();
+    run(async move {
+        let mut silent = Vec::new();
+        for _ in 0..40 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let (before, began) = (ticks(process), Instant::now());
+        until(|| began.elapsed() > Duration::from_millis(700)).await;
+        // Spinning, it would take all of the 70.
+        assert!(ticks(process) - before < 30, "it spins");
+        drop(silent);
+        let a = make(1).start(echo);
+        let link = a
+            .links
+            .connect_address(&address.to_string(), soon())
+            .await
+            .unwrap();
+        assert_eq!(reply(&link, ask("b", "in")).await, "in");
+    });
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
