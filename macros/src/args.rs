@@ -17,7 +17,8 @@ pub(crate) struct Known {
     pub(crate) usage: &'static str,
 }
 
-/// Hands each known argument to `each`, which parses what stands behind the key.
+/// Hands each known argument to `each`, which parses what stands behind the key; where it can't,
+/// the message is how the argument is written.
 ///
 /// A bad argument is noted and skipped, up to the next comma, and those behind it are still read.
 pub(crate) fn parse(
@@ -64,7 +65,12 @@ fn one(
         return skip_to_comma(input);
     }
     seen.push(key.clone());
-    each(&key, input)?;
+    let at_end = input.is_empty() || input.peek(Token![,]);
+    each(&key, input).map_err(|error| {
+        // With nothing behind the key there is nothing but the key to point at.
+        let span = if at_end { key.span() } else { error.span() };
+        syn::Error::new(span, format!("write `{}`", argument.usage))
+    })?;
     if input.is_empty() || input.peek(Token![,]) {
         Ok(())
     } else {
@@ -83,15 +89,6 @@ fn offer(known: &[Known]) -> String {
         [] => "it has no arguments".to_owned(),
         [only] => format!("write {only}, or nothing"),
         [first @ .., last] => format!("it takes {} and {last}", first.join(", ")),
-    }
-}
-
-/// Parses the `=` of `key = value`; `usage` says how the whole is written.
-pub(crate) fn equals(input: ParseStream<'_>, usage: &str) -> syn::Result<()> {
-    if input.peek(Token![=]) {
-        input.parse::<Token![=]>().map(drop)
-    } else {
-        Err(input.error(format!("write `{usage}`")))
     }
 }
 
@@ -133,7 +130,7 @@ mod tests {
         let mut keys = Vec::new();
         let mut mistakes = Mistakes::default();
         parse("message", KNOWN, args, &mut mistakes, |key, input| {
-            equals(input, "reply = Type")?;
+            input.parse::<Token![=]>()?;
             input.parse::<syn::Type>()?;
             keys.push(key.to_string());
             Ok(())

@@ -1,8 +1,8 @@
-//! Collects mistakes, so that the user sees all of them at once.
+//! Collects mistakes, so that the user sees all of them at once, at the tokens that they wrote.
 
 use std::fmt::Display;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 
 /// The mistakes found so far. Each points at a token of the user and says what to write instead.
@@ -44,4 +44,9 @@ impl Mistakes {
             .map(|error| error.to_string())
             .collect()
     }
+}
+
+/// A place of the user's, for tokens that are ours: lints know that nobody wrote them.
+pub(crate) fn at(span: Span) -> Span {
+    Span::call_site().located_at(span)
 }

@@ -2,9 +2,9 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{ItemFn, spanned::Spanned};
+use syn::ItemFn;
 
-use crate::{args, diag::Mistakes, handler::expand::at, handler::model::returned};
+use crate::{args, diag::Mistakes, handler::expand::return_span};
 
 pub(crate) fn main(args: &TokenStream, item: &TokenStream) -> TokenStream {
     let mut mistakes = Mistakes::default();
@@ -58,7 +58,7 @@ fn check(function: &ItemFn, mistakes: &mut Mistakes) {
 
 fn expand(function: &ItemFn) -> TokenStream {
     let name = &function.sig.ident;
-    let span = at(returned(&function.sig.output).map_or_else(|| name.span(), Spanned::span));
+    let span = return_span(&function.sig);
     let run = quote_spanned!(span=> ::botzilla::__private::main(#name));
     // The user's own function stays whole inside, and so do the compiler's words about it.
     let function = function.to_token_stream();

@@ -14,6 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 )]
 pub trait Data: Serialize + DeserializeOwned + JsonSchema + Send + 'static {}
 
+#[diagnostic::do_not_recommend]
 impl<T> Data for T where T: Serialize + DeserializeOwned + JsonSchema + Send + 'static {}
 
 /// A message: data with a name on the network and a type that answers it.

@@ -1,5 +1,9 @@
 //! What generated code names, and nobody else: it may change in any release.
 
+use std::marker::PhantomData;
+
+use crate::Data;
+
 pub use schemars;
 pub use serde;
 
@@ -9,3 +13,7 @@ pub mod move_your_derive_below_the_attribute {
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
 }
+
+/// Compiles for a reply that can travel.
+#[derive(Debug)]
+pub struct Travels<R: Data>(PhantomData<R>);

@@ -20,10 +20,7 @@ pub(crate) struct Groups(pub(crate) Vec<LitStr>);
 pub(crate) fn parse(tokens: TokenStream, mistakes: &mut Mistakes) -> Groups {
     let mut groups = Groups::default();
     args::parse("component", &[GROUPS], tokens, mistakes, |_, input| {
-        args::equals(input, GROUPS.usage)?;
-        if !input.peek(syn::token::Bracket) {
-            return Err(input.error(format!("write `{}`", GROUPS.usage)));
-        }
+        input.parse::<Token![=]>()?;
         let list;
         bracketed!(list in input);
         let names = Punctuated::<LitStr, Token![,]>::parse_terminated(&list)?;

@@ -1,18 +1,17 @@
 //! The block as it is, and beside it the impls that make it a component.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::Type;
+use syn::{Generics, Signature, Type, parse_quote, spanned::Spanned};
 
 use super::model::{Component, Hook};
-use crate::handler::{
-    expand::{at, reply_span},
-    model::{Handler, returned},
-};
+use crate::diag::at;
+use crate::handler::{expand::return_span, model::Handler};
 
 pub(crate) fn expand(component: &Component) -> TokenStream {
     let item = &component.item;
-    let (impl_generics, _, where_clause) = item.generics.split_for_impl();
+    let generics = with_static(&item.generics);
+    let (impl_generics, _, where_clause) = generics.split_for_impl();
     let state = &item.self_ty;
     let groups = &component.groups.0;
     let routes = component.handlers.iter().filter_map(route);
@@ -21,7 +20,7 @@ pub(crate) fn expand(component: &Component) -> TokenStream {
     let handlers = component
         .handlers
         .iter()
-        .filter_map(|handler| handler_impl(component, handler));
+        .filter_map(|handler| handler_impl(&generics, state, handler));
     quote! {
         #item
         #[automatically_derived]
@@ -35,6 +34,15 @@ pub(crate) fn expand(component: &Component) -> TokenStream {
         }
         #(#handlers)*
     }
+}
+
+/// What the impls hold for: a component is `'static`, so its parameters are too.
+pub(super) fn with_static(generics: &Generics) -> Generics {
+    let mut generics = generics.clone();
+    for param in generics.type_params_mut() {
+        param.bounds.push(parse_quote!('static));
+    }
+    generics
 }
 
 /// The statement that lists a handler.
@@ -53,22 +61,24 @@ fn route(handler: &Handler) -> Option<TokenStream> {
 }
 
 /// The impl of a handler with `self`.
-pub(super) fn handler_impl(component: &Component, handler: &Handler) -> Option<TokenStream> {
+fn handler_impl(generics: &Generics, state: &Type, handler: &Handler) -> Option<TokenStream> {
     let message = handler.message()?;
     handler.receiver.as_ref()?;
-    let (impl_generics, _, where_clause) = component.item.generics.split_for_impl();
-    let state = &component.item.self_ty;
+    let (impl_generics, _, where_clause) = generics.split_for_impl();
     let cfgs = &handler.cfgs;
     let (reply, ctx) = reply(handler, message, &quote!(self, msg), &quote!(ctx));
-    let answer = quote!(::botzilla::Answer<<#message as ::botzilla::Message>::Reply>);
+    // Where the message's type isn't a message, all that says so points at it.
+    let span = at(message.span());
+    let answer =
+        quote_spanned!(span=> ::botzilla::Answer<<#message as ::botzilla::Message>::Reply>);
     let method = if handler.is_async() {
-        quote! {
+        quote_spanned! {span=>
             async fn handle(&mut self, msg: #message, #ctx: &::botzilla::Ctx<Self>) -> #answer {
                 #reply
             }
         }
     } else {
-        quote! {
+        quote_spanned! {span=>
             const IN_PLACE: bool = true;
             fn handle(
                 &mut self,
@@ -79,7 +89,7 @@ pub(super) fn handler_impl(component: &Component, handler: &Handler) -> Option<T
             }
         }
     };
-    Some(quote! {
+    Some(quote_spanned! {span=>
         #(#cfgs)*
         #[automatically_derived]
         impl #impl_generics ::botzilla::Handler<#message> for #state #where_clause {
@@ -101,22 +111,17 @@ fn reply(
     } else {
         (Some(quote!(, #context)), quote!(ctx))
     };
-    let call = awaited(
-        handler.is_async(),
-        quote!(Self::#function(#arguments #context)),
-    );
-    let reply = quote_spanned! {reply_span(handler)=>
-        ::botzilla::__private::answer::<#message>(#call)
-    };
+    let span = return_span(&handler.sig);
+    let call = quote_spanned!(span=> Self::#function(#arguments #context));
+    let call = awaited(&handler.sig, span, call);
+    let reply = quote_spanned!(span=> ::botzilla::__private::answer::<#message>(#call));
     (reply, name)
 }
 
 fn on_start(hook: &Hook) -> TokenStream {
     let cfgs = &hook.cfgs;
     let (call, ctx) = hook_call(hook);
-    let span = at(returned(&hook.sig.output)
-        .map_or_else(|| hook.sig.ident.span(), syn::spanned::Spanned::span));
-    let started = quote_spanned!(span=> ::botzilla::__private::started(#call));
+    let started = quote_spanned!(return_span(&hook.sig)=> ::botzilla::__private::started(#call));
     quote! {
         #(#cfgs)*
         async fn on_start(
@@ -139,22 +144,23 @@ fn on_stop(hook: &Hook) -> TokenStream {
     }
 }
 
+/// The call of the user's hook, and the name of the context in it.
 fn hook_call(hook: &Hook) -> (TokenStream, TokenStream) {
     let function = &hook.sig.ident;
-    let is_async = hook.sig.asyncness.is_some();
-    if hook.sig.inputs.len() > 1 {
-        (
-            awaited(is_async, quote!(Self::#function(self, ctx))),
-            quote!(ctx),
-        )
+    let (context, name) = if hook.sig.inputs.len() > 1 {
+        (Some(quote!(, ctx)), quote!(ctx))
     } else {
-        (
-            awaited(is_async, quote!(Self::#function(self))),
-            quote!(_ctx),
-        )
-    }
+        (None, quote!(_ctx))
+    };
+    let span = return_span(&hook.sig);
+    let call = quote_spanned!(span=> Self::#function(self #context));
+    (awaited(&hook.sig, span, call), name)
 }
 
-fn awaited(is_async: bool, call: TokenStream) -> TokenStream {
-    if is_async { quote!(#call.await) } else { call }
+fn awaited(sig: &Signature, span: Span, call: TokenStream) -> TokenStream {
+    if sig.asyncness.is_some() {
+        quote_spanned!(span=> #call.await)
+    } else {
+        call
+    }
 }

@@ -5,7 +5,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{GenericParam, Generics, Lifetime, Type, visit_mut::VisitMut};
 
-use super::model::Component;
+use super::{expand::with_static, model::Component};
 
 pub(crate) fn fallback(component: &Component) -> TokenStream {
     let item = &component.item;
@@ -13,7 +13,7 @@ pub(crate) fn fallback(component: &Component) -> TokenStream {
         // The type has an impl of its own as a rule, and that makes it a component.
         return quote!(#item);
     }
-    let generics = without_lifetimes(&item.generics);
+    let generics = with_static(&without_lifetimes(&item.generics));
     let (impl_generics, _, where_clause) = generics.split_for_impl();
     let mut state = item.self_ty.clone();
     ToStatic.visit_type_mut(&mut state);

@@ -1,13 +1,14 @@
 //! A component's impl block, as the user wrote it.
 
 use proc_macro2::TokenStream;
-use syn::{Attribute, ImplItem, ImplItemFn, ItemImpl, Meta, Signature};
+use syn::{Attribute, ImplItem, ImplItemFn, ItemImpl, Meta, Signature, parse_quote};
 
 use super::args::Groups;
 use crate::{
     diag::Mistakes,
     handler::{
         args::{self, Options},
+        expand::allowed,
         model::{self, Handler},
     },
 };
@@ -88,6 +89,8 @@ impl Component {
         match mark(first) {
             Some(Mark::Handler) => {
                 let options = options(first, mistakes);
+                let allowed = allowed();
+                function.attrs.push(parse_quote!(#allowed));
                 self.handlers.push(model::read(&sig, options, cfgs));
             }
             Some(Mark::OnStart) => {

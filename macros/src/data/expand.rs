@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::parse_quote;
 
 use super::model::Data;
 
@@ -15,10 +16,14 @@ pub(crate) fn expand(data: &Data) -> TokenStream {
         .then(|| quote!(::botzilla::__private::move_your_derive_below_the_attribute::Deserialize,));
     let schema = (!has.schema)
         .then(|| quote!(::botzilla::__private::move_your_derive_below_the_attribute::JsonSchema,));
+    // Behind the user's own derives, which may be the ones that know these two attributes.
+    let mut item = input.clone();
+    item.attrs
+        .push(parse_quote!(#[serde(crate = "::botzilla::__private::serde")]));
+    item.attrs
+        .push(parse_quote!(#[schemars(crate = "::botzilla::__private::schemars")]));
     quote! {
         #[derive(#serialize #deserialize #schema)]
-        #[serde(crate = "::botzilla::__private::serde")]
-        #[schemars(crate = "::botzilla::__private::schemars")]
-        #input
+        #item
     }
 }

@@ -82,7 +82,7 @@ fn check_message(handler: &Handler, mistakes: &mut Mistakes) {
 fn check_one_message(message: &Type, mistakes: &mut Mistakes) {
     match message {
         Type::Reference(reference) => {
-            let owned = reference.elem.to_token_stream();
+            let owned = owned(&reference.elem);
             mistakes.push(
                 reference,
                 format!("a handler takes its message by value: write `{owned}`"),
@@ -131,9 +131,8 @@ fn check_options(handler: &Handler, place: Place, mistakes: &mut Mistakes) {
             mistakes.push(
                 option,
                 format!(
-                    "a function's options go where it is spawned: leave `{option}` out here, and \
-                     write `node.spawn(\"name\", {}).{option}()`",
-                    handler.sig.ident
+                    "`{option}` is for a component's handlers: move the function into an `impl` \
+                     block under `#[botzilla::component]`, or leave `{option}` out"
                 ),
             );
         }
@@ -178,7 +177,7 @@ pub(crate) fn check_signature(sig: &Signature, what: &str, mistakes: &mut Mistak
 fn check_reply(handler: &Handler, mistakes: &mut Mistakes) {
     match returned(&handler.sig.output) {
         Some(Type::Reference(reference)) => {
-            let owned = reference.elem.to_token_stream();
+            let owned = owned(&reference.elem);
             mistakes.push(
                 reference,
                 format!("a reply leaves the component, so it owns what it holds: return `{owned}`"),
@@ -189,5 +188,14 @@ fn check_reply(handler: &Handler, mistakes: &mut Mistakes) {
             "name the reply's type; for a future write `async fn` and the type it ends with",
         ),
         _ => {}
+    }
+}
+
+/// How a borrowed type is spelled when it is owned.
+fn owned(borrowed: &Type) -> String {
+    match borrowed {
+        Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
+        Type::Slice(slice) => format!("Vec<{}>", slice.elem.to_token_stream()),
+        other => other.to_token_stream().to_string(),
     }
 }

@@ -2,9 +2,10 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::spanned::Spanned;
+use syn::{Signature, spanned::Spanned};
 
 use super::model::{Handler, returned};
+use crate::diag::at;
 
 pub(crate) fn expand(item: &TokenStream, handler: &Handler) -> TokenStream {
     let message = handler.message();
@@ -13,22 +14,26 @@ pub(crate) fn expand(item: &TokenStream, handler: &Handler) -> TokenStream {
         Some(reply) => quote!(#reply),
         None => quote_spanned!(at(handler.sig.ident.span())=> ()),
     };
+    let span = at(message.span());
+    let check = quote_spanned!(span=> ::botzilla::__private::assert_handler::<#message, #reply>);
+    // In an `impl` block the compiler takes no such item, and names the macro that it came from:
+    // hence the macro's name.
+    let allowed = allowed();
     quote! {
+        #allowed
         #item
         #(#cfgs)*
-        const _: fn() = ::botzilla::__private::assert_handler::<#message, #reply>;
+        ::botzilla::__private::put_component_above_the_impl_of_a_handler!(#check);
     }
 }
 
-/// A place of the user's, for tokens that are ours: lints know that nobody wrote them.
-pub(crate) fn at(span: Span) -> Span {
-    Span::call_site().located_at(span)
+/// What lints have to forgive a handler: its message is given by value, and the message says what
+/// the reply is, however little the function makes of them.
+pub(crate) fn allowed() -> TokenStream {
+    quote!(#[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps)])
 }
 
-/// Where to complain about what a handler returns.
-pub(crate) fn reply_span(handler: &Handler) -> Span {
-    at(match returned(&handler.sig.output) {
-        Some(reply) => reply.span(),
-        None => handler.sig.ident.span(),
-    })
+/// Where to complain about what a function returns.
+pub(crate) fn return_span(sig: &Signature) -> Span {
+    at(returned(&sig.output).map_or_else(|| sig.ident.span(), Spanned::span))
 }

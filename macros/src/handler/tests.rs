@@ -194,7 +194,7 @@ fn a_free_function_has_no_self_and_no_options() {
             fn f(a: A) {}
         ),
     );
-    assert!(found[0].contains("where it is spawned"), "{found:?}");
+    assert!(found[0].contains("move the function into"), "{found:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The arguments of `#[botzilla::message(reply = Type, name = "..")]`.
 
 use proc_macro2::TokenStream;
-use syn::{LitStr, Type};
+use syn::{LitStr, Token, Type};
 
 use crate::{
     args::{self, Known},
@@ -28,11 +28,10 @@ pub(crate) struct Args {
 pub(crate) fn parse(tokens: TokenStream, mistakes: &mut Mistakes) -> Args {
     let mut args = Args::default();
     args::parse("message", &[REPLY, NAME], tokens, mistakes, |key, input| {
+        input.parse::<Token![=]>()?;
         if key == REPLY.key {
-            args::equals(input, REPLY.usage)?;
             args.reply = Some(input.parse()?);
         } else {
-            args::equals(input, NAME.usage)?;
             args.name = Some(input.parse()?);
         }
         Ok(())

@@ -15,7 +15,9 @@ pub(crate) fn fallback(args: &Args, data: &Data) -> TokenStream {
     let reply = args
         .reply
         .clone()
-        .filter(|reply| !matches!(reply, Type::Reference(_) | Type::ImplTrait(_)));
+        .filter(|reply| !matches!(reply, Type::Reference(_) | Type::ImplTrait(_)))
+        // It may name the parameters, and then more would have to hold.
+        .filter(|_| data.input.generics.params.is_empty());
     let args = Args { reply, name: None };
     // With parameters it is data under conditions that the user needn't hear of.
     let mut input: DeriveInput = data.input.clone();
