@@ -1,4 +1,5 @@
 //! Botzilla's registry: discovery for components, itself a component.
 
+mod desk;
 pub mod store;
 pub mod table;
