@@ -1,21 +1,254 @@
-//! What waits for the end of a message that was sent.
+//! What a sender keeps of a message that it sent, until its outcome is known.
 
-use tokio::sync::oneshot;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use crate::link::Ended;
+use botzilla_wire::{Failure, Name};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
 
-/// Ends exactly once, when the message that it was sent with has ended.
+use crate::{CallError, Reason, link::Ended};
+
+/// Gets the outcome of one message that went over a connection.
 #[derive(Debug)]
 pub(crate) enum Ticket {
-    /// Somebody awaits the outcome.
     Ask(oneshot::Sender<Ended>),
+    Tell(Told),
 }
 
 impl Ticket {
-    /// Hands over the outcome; who no longer listens is not told.
     pub(crate) fn end(self, ended: Ended) {
         match self {
-            Self::Ask(sender) => drop(sender.send(ended)),
+            Self::Ask(asker) => drop(asker.send(ended)),
+            Self::Tell(told) => match ended {
+                Ended::Reply(_) | Ended::Delivered => told.delivered(),
+                Ended::Failed(failure) => told.failed(failure),
+                Ended::Disconnected { may_have_run, why } => {
+                    told.ended(Err(Reason::Disconnected { why, may_have_run }));
+                }
+            },
+        }
+    }
+}
+
+/// The way back for one tell: to its `Sent`, and to those who flush.
+pub(crate) struct Told {
+    asker: Option<oneshot::Sender<Result<(), Reason>>>,
+    batch: Arc<Batch>,
+    time: Duration,
+    message: &'static str,
+}
+
+impl Told {
+    pub(crate) fn delivered(self) {
+        self.ended(Ok(()));
+    }
+
+    pub(crate) fn failed(self, failure: Failure) {
+        let reason = Reason::from_failure(failure, self.time);
+        self.ended(Err(reason));
+    }
+
+    pub(crate) fn ended(mut self, outcome: Result<(), Reason>) {
+        self.end_in_place(outcome);
+    }
+
+    fn end_in_place(&mut self, outcome: Result<(), Reason>) {
+        let Some(asker) = self.asker.take() else { return };
+        self.batch.end(&outcome);
+        if let Err(Err(reason)) = asker.send(outcome) {
+            self.batch.unheard(self.message, &reason);
+        }
+    }
+
+    /// Takes back a tell that wasn't sent after all: nobody is told of it.
+    pub(crate) fn unsent(mut self) {
+        self.asker = None;
+        self.batch.withdraw();
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.end_in_place(Err(Reason::Stopped(String::new())));
+    }
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Told").field("message", &self.message).finish()
+    }
+}
+
+/// A tell that has its place in the queue; awaiting it gives its outcome, dropping it is free.
+#[must_use = "awaiting it gives the outcome; `drop` it, or use `flush`, to say that you don't want it"]
+pub struct Sent {
+    outcome: oneshot::Receiver<Result<(), Reason>>,
+    component: Name,
+    message: &'static str,
+}
+
+impl Future for Sent {
+    type Output = Result<(), CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.outcome).poll(cx).map(|outcome| {
+            outcome
+                .unwrap_or_else(|_| Err(Reason::Stopped(String::new())))
+                .map_err(|reason| CallError::new(&*self.component, self.message, reason))
+        })
+    }
+}
+
+impl fmt::Debug for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sent").field("component", &self.component).finish()
+    }
+}
+
+/// What became of the tells that a flush waited for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Flushed {
+    /// Their handlers ran to the end.
+    pub delivered: u64,
+    /// They ended otherwise.
+    pub failed: u64,
+    /// How the first of these ended.
+    pub first_failure: Option<Reason>,
+}
+
+/// The tells of one sender to one target, in batches cut by `flush`.
+#[derive(Debug)]
+pub(crate) struct Tells {
+    component: Name,
+    batches: Mutex<Vec<Arc<Batch>>>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    component: Name,
+    counts: Mutex<Counts>,
+    done: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    open: u64,
+    cut: bool,
+    unheard: u64,
+    flushed: Flushed,
+}
+
+impl Tells {
+    pub(crate) fn new(component: Name) -> Self {
+        Self { batches: Mutex::new(vec![Batch::new(component.clone())]), component }
+    }
+
+    pub(crate) fn open(&self, message: &'static str, time: Duration) -> (Told, Sent) {
+        let batches = self.batches.lock();
+        let batch = batches.last().expect("a new batch is put in whenever one is cut").clone();
+        batch.counts.lock().open += 1;
+        drop(batches);
+        let (asker, outcome) = oneshot::channel();
+        (
+            Told { asker: Some(asker), batch, time, message },
+            Sent { outcome, component: self.component.clone(), message },
+        )
+    }
+
+    /// Waits until all tells so far have ended.
+    pub(crate) async fn flush(&self) -> Flushed {
+        let cut = {
+            let mut batches = self.batches.lock();
+            batches.retain(|batch| !batch.is_spent());
+            if let Some(last) = batches.last() {
+                last.counts.lock().cut = true;
+            }
+            let cut = batches.clone();
+            batches.push(Batch::new(self.component.clone()));
+            cut
+        };
+        let mut total = Flushed::default();
+        for batch in cut {
+            let flushed = batch.done().await;
+            total.delivered += flushed.delivered;
+            total.failed += flushed.failed;
+            total.first_failure = total.first_failure.or(flushed.first_failure);
+        }
+        total
+    }
+}
+
+impl Batch {
+    fn new(component: Name) -> Arc<Self> {
+        Arc::new(Self { component, counts: Mutex::default(), done: Notify::new() })
+    }
+
+    fn is_spent(&self) -> bool {
+        let counts = self.counts.lock();
+        counts.cut && counts.open == 0
+    }
+
+    fn end(&self, outcome: &Result<(), Reason>) {
+        let mut counts = self.counts.lock();
+        match outcome {
+            Ok(()) => counts.flushed.delivered += 1,
+            Err(reason) => {
+                counts.flushed.failed += 1;
+                if counts.flushed.first_failure.is_none() {
+                    counts.flushed.first_failure = Some(reason.clone());
+                }
+            }
+        }
+        counts.open -= 1;
+        let over = counts.cut && counts.open == 0;
+        drop(counts);
+        if over {
+            self.done.notify_waiters();
+        }
+    }
+
+    fn withdraw(&self) {
+        let mut counts = self.counts.lock();
+        counts.open -= 1;
+        let over = counts.cut && counts.open == 0;
+        drop(counts);
+        if over {
+            self.done.notify_waiters();
+        }
+    }
+
+    /// Logs at powers of two, so that a component that is down doesn't fill the disk.
+    fn unheard(&self, message: &str, reason: &Reason) {
+        let unheard = {
+            let mut counts = self.counts.lock();
+            counts.unheard += 1;
+            counts.unheard
+        };
+        if unheard.is_power_of_two() {
+            tracing::warn!(component = %self.component, message, %reason, unheard, "a tell ended badly and nobody awaited it");
+        }
+    }
+
+    async fn done(&self) -> Flushed {
+        loop {
+            let notified = self.done.notified();
+            let mut notified = std::pin::pin!(notified);
+            notified.as_mut().enable();
+            {
+                let counts = self.counts.lock();
+                if counts.open == 0 {
+                    return counts.flushed.clone();
+                }
+            }
+            notified.await;
         }
     }
 }

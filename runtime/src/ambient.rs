@@ -1,0 +1,52 @@
+//! Who waits for whom: the path of a nested ask, ambient while a handler is polled.
+
+use std::{cell::RefCell, sync::Arc, time::Instant};
+
+use botzilla_wire::Name;
+
+/// What a handler's own asks inherit while it is polled.
+#[derive(Clone, Debug)]
+pub(crate) struct Ambient {
+    /// The component whose handler it is.
+    pub(crate) component: Name,
+    /// Who waits for that handler already.
+    pub(crate) path: Option<Arc<[Name]>>,
+    pub(crate) deadline: Instant,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Ambient>> = const { RefCell::new(None) };
+}
+
+impl Ambient {
+    /// Runs `f`, one poll of a handler, with this as its ambience.
+    pub(crate) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
+        let before = CURRENT.replace(Some(self.clone()));
+        // The handler's panics are caught inside `f`; the guard is for whatever isn't.
+        let _restore = Restore(before);
+        f()
+    }
+
+    /// What the code that runs now inherits.
+    pub(crate) fn current() -> Option<Self> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
+    /// The path that a nested ask carries: all who wait once this handler waits too.
+    pub(crate) fn nested_path(&self) -> Arc<[Name]> {
+        self.path.iter().flat_map(|path| path.iter()).chain([&self.component]).cloned().collect()
+    }
+
+    pub(crate) fn waits_already(&self, target: &Name) -> bool {
+        self.component == *target
+            || self.path.as_deref().is_some_and(|path| path.contains(target))
+    }
+}
+
+struct Restore(Option<Ambient>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}

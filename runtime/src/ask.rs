@@ -1,0 +1,215 @@
+//! Asking: a message out, its reply back.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use botzilla_wire::{Encoding, Failure, encoding, fingerprint::Layout};
+use futures_util::future::BoxFuture;
+
+use crate::{
+    CallError, Message, Reason,
+    conduit::{Conduit, Held, Reception, Terms, Typed, expired},
+    contain,
+    deadline::Alarm,
+    link::Ended,
+    reference::ComponentRef,
+};
+
+/// An ask. Nothing happens until it is polled; at its first poll it takes its place in order.
+///
+/// # Cancel safety
+///
+/// Dropping it says that nobody waits any more: a message that hasn't begun never runs, one that
+/// runs goes on to its end (unless its handler is marked `abort`), and its reply is dropped.
+#[must_use = "an ask does nothing until it is awaited"]
+pub struct Ask<M: Message> {
+    to: ComponentRef,
+    time: Option<Duration>,
+    state: State<M>,
+}
+
+enum State<M: Message> {
+    New(Option<M>),
+    InTurn(BoxFuture<'static, Result<Reception<M::Reply>, Reason>>, Instant, Duration),
+    Waiting(Reception<M::Reply>, Alarm, Duration),
+    Over,
+}
+
+impl<M: Message> Ask<M> {
+    pub(crate) fn new(to: ComponentRef, message: M) -> Self {
+        Self { to, time: None, state: State::New(Some(message)) }
+    }
+
+    /// How long it may take, all in all: finding the component, connecting, waiting for credit,
+    /// running. Default: the node's `ask_time`, 5 s. Within a handler, no longer than the message
+    /// that is being handled has left.
+    pub fn within(mut self, time: Duration) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    fn start(&mut self, message: M) -> Result<State<M>, Reason> {
+        let conduit = self.to.conduit()?;
+        let time = self.time.unwrap_or_else(|| self.to.time());
+        let terms = Terms::now(time);
+        let (deadline, time) = (terms.deadline, terms.time);
+        match conduit.ask_now(Typed { message, terms }) {
+            Ok(reception) => {
+                Ok(State::Waiting(reception, conduit.node.deadlines().at(deadline), time))
+            }
+            Err(Held::Wait(typed, _)) => {
+                let conduit: Arc<Conduit> = conduit.clone();
+                let turn = Box::pin(async move { conduit.ask_in_turn(typed).await });
+                Ok(State::InTurn(turn, deadline, time))
+            }
+            Err(Held::Refused(_, reason)) => Err(reason),
+        }
+    }
+
+    fn end(&mut self, outcome: Result<M::Reply, Reason>) -> Poll<Result<M::Reply, CallError>> {
+        self.state = State::Over;
+        Poll::Ready(outcome.map_err(|reason| {
+            let reason = match reason {
+                Reason::WrongSchema(theirs) => Reason::WrongSchema(difference::<M>(&theirs)),
+                other => other,
+            };
+            CallError::new(self.to.name(), M::NAME, reason)
+        }))
+    }
+}
+
+impl<M: Message> Unpin for Ask<M> {}
+
+impl<M: Message> Future for Ask<M> {
+    type Output = Result<M::Reply, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            match &mut this.state {
+                State::New(message) => {
+                    let message = message.take().expect("it is taken once, and the state changes");
+                    match this.start(message) {
+                        Ok(state) => this.state = state,
+                        Err(reason) => return this.end(Err(reason)),
+                    }
+                }
+                State::InTurn(turn, deadline, time) => {
+                    let (deadline, time) = (*deadline, *time);
+                    match ready!(turn.as_mut().poll(cx)) {
+                        Ok(reception) => {
+                            let node = match this.to.conduit() {
+                                Ok(conduit) => conduit.node.clone(),
+                                Err(reason) => return this.end(Err(reason)),
+                            };
+                            let alarm = node.deadlines().at(deadline);
+                            this.state = State::Waiting(reception, alarm, time);
+                        }
+                        Err(reason) => return this.end(Err(reason)),
+                    }
+                }
+                State::Waiting(reception, alarm, time) => {
+                    let time = *time;
+                    if let Poll::Ready(outcome) = reception.poll::<M>(cx, time) {
+                        return this.end(outcome);
+                    }
+                    ready!(Pin::new(alarm).poll(cx));
+                    let may_have_run = match reception {
+                        Reception::There(_, awaited) => awaited.cancel(),
+                        // Whether it began is the component's to know; it won't begin any more.
+                        Reception::Here(_) | Reception::Bytes(..) => true,
+                    };
+                    return this.end(Err(expired(time, may_have_run)));
+                }
+                State::Over => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl<R> Reception<R> {
+    fn poll<M: Message<Reply = R>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        time: Duration,
+    ) -> Poll<Result<R, Reason>> {
+        match self {
+            Self::Here(answer) => Pin::new(answer).poll(cx).map(|answer| match answer {
+                Ok(Ok(reply)) => Ok(reply),
+                Ok(Err(failure)) => Err(Reason::from_failure(failure, time)),
+                Err(_) => Err(Reason::Stopped(String::new())),
+            }),
+            Self::Bytes(encoding, answer) => {
+                let encoding = *encoding;
+                Pin::new(answer).poll(cx).map(|answer| bytes_answer(answer.ok(), time))
+                    .map(|answer| answer.and_then(|bytes| decode::<M>(encoding, &bytes)))
+            }
+            Self::There(encoding, awaited) => {
+                let encoding = *encoding;
+                let ended = ready!(Pin::new(&mut awaited.ended).poll(cx));
+                awaited.over();
+                Poll::Ready(
+                    remote_answer(ended.ok(), time).and_then(|bytes| decode::<M>(encoding, &bytes)),
+                )
+            }
+        }
+    }
+}
+
+pub(crate) fn bytes_answer(
+    answer: Option<Result<bytes::Bytes, Failure>>,
+    time: Duration,
+) -> Result<bytes::Bytes, Reason> {
+    match answer {
+        Some(Ok(bytes)) => Ok(bytes),
+        Some(Err(failure)) => Err(Reason::from_failure(failure, time)),
+        None => Err(Reason::Stopped(String::new())),
+    }
+}
+
+pub(crate) fn remote_answer(
+    ended: Option<Ended>,
+    time: Duration,
+) -> Result<bytes::Bytes, Reason> {
+    match ended {
+        Some(Ended::Reply(bytes)) => Ok(bytes),
+        Some(Ended::Delivered) => Err(Reason::NoReply),
+        Some(Ended::Failed(failure)) => Err(Reason::from_failure(failure, time)),
+        Some(Ended::Disconnected { may_have_run, why }) => {
+            Err(Reason::Disconnected { why, may_have_run })
+        }
+        None => Err(Reason::Disconnected {
+            why: "the node is shutting down".to_owned(),
+            may_have_run: true,
+        }),
+    }
+}
+
+fn decode<M: Message>(encoding: Encoding, bytes: &[u8]) -> Result<M::Reply, Reason> {
+    match contain::catch(|| encoding::decode(encoding, bytes, &botzilla_wire::Limits::default())) {
+        Ok(Ok(reply)) => Ok(reply),
+        Ok(Err(error)) => Err(Reason::Codec(format!("its reply can't be read: {error}"))),
+        Err(panicked) => Err(Reason::Codec(format!("its reply's decoder panicked: {panicked}"))),
+    }
+}
+
+/// What differs between our type and theirs, for a person.
+fn difference<M: Message>(theirs: &str) -> String {
+    match Layout::of::<M, M::Reply>() {
+        Ok(ours) => Layout::first_difference(ours.text(), theirs)
+            .unwrap_or_else(|| "their layouts differ".to_owned()),
+        Err(error) => format!("ours can't be traced ({error})"),
+    }
+}
+
+impl<M: Message> fmt::Debug for Ask<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask").field("to", &self.to).field("message", &M::NAME).finish()
+    }
+}

@@ -1,0 +1,363 @@
+//! One message on its way into a component, and the way back for its outcome.
+
+use std::{any::Any, fmt, panic::AssertUnwindSafe, sync::Arc, task, time::Instant};
+
+use botzilla_wire::{Code, Encoding, Failure, Kind, Limits, Name, NodeId, encoding};
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::{
+    Data, Message,
+    contain::{self, Panicked},
+    ledger::Ledger,
+    link::Responder,
+    ticket::Told,
+};
+
+/// A message in a component's mailbox.
+pub(crate) struct Call {
+    /// The place of its handler among the component's routes.
+    pub(crate) route: usize,
+    pub(crate) head: Head,
+    pub(crate) body: Body,
+    pub(crate) seat: Seat,
+}
+
+/// What a handler may know about who sent it and how long there is.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) sender: Option<Name>,
+    pub(crate) sender_node: NodeId,
+    pub(crate) deadline: Instant,
+    /// The components that wait for this message to be answered.
+    pub(crate) path: Option<Arc<[Name]>>,
+}
+
+pub(crate) enum Body {
+    /// A `TypedCall<M>`: nothing was serialized.
+    Typed(Box<dyn Envelope>),
+    Encoded { encoding: Encoding, payload: Bytes, to: EncodedTo },
+}
+
+pub(crate) struct TypedCall<M: Message> {
+    pub(crate) message: M,
+    pub(crate) to: TypedTo<M::Reply>,
+}
+
+/// A typed call whose type is known only to its sender and to the route it was sent to.
+pub(crate) trait Envelope: Send {
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
+    fn refuse(self: Box<Self>, failure: Failure);
+    fn is_cancelled(&self) -> bool;
+}
+
+impl<M: Message> Envelope for TypedCall<M> {
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
+    }
+
+    fn refuse(self: Box<Self>, failure: Failure) {
+        match self.to {
+            TypedTo::Asker(asker) => drop(asker.send(Err(failure))),
+            TypedTo::Told(told) => told.failed(failure),
+        }
+        drop_contained(self.message);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        match &self.to {
+            TypedTo::Asker(asker) => asker.is_closed(),
+            TypedTo::Told(_) => false,
+        }
+    }
+}
+
+pub(crate) enum TypedTo<R> {
+    Asker(oneshot::Sender<Result<R, Failure>>),
+    Told(Told),
+}
+
+/// Where the outcome of an encoded message goes.
+pub(crate) enum EncodedTo {
+    Remote(Responder, Kind),
+    Local(oneshot::Sender<Result<Bytes, Failure>>),
+    Told(Told),
+}
+
+/// What a message holds until it ends: its credit, and its line in the ledger.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    pub(crate) ledger: Arc<Ledger>,
+}
+
+impl Call {
+    /// The typed message and the way back, or `None` after the sender was told why not.
+    pub(crate) fn open<M: Message>(self, limits: &Limits) -> Option<(M, Head, ReplyTo<M::Reply>)> {
+        let Self { head, body, seat, .. } = self;
+        match body {
+            Body::Typed(call) => {
+                let call = call
+                    .into_any()
+                    .downcast::<TypedCall<M>>()
+                    .expect("the sender looked the route up by this type");
+                let TypedCall { message, to } = *call;
+                let to = match to {
+                    TypedTo::Asker(asker) => To::Asker(asker),
+                    TypedTo::Told(told) => To::Told(told),
+                };
+                Some((message, head, ReplyTo { to, seat: Some(seat) }))
+            }
+            Body::Encoded { encoding, payload, to } => {
+                let reply = ReplyTo { to: To::Encoded(encoding, to), seat: Some(seat) };
+                let decoded = contain::catch(|| encoding::decode::<M>(encoding, &payload, limits));
+                drop(payload);
+                match decoded {
+                    Ok(Ok(message)) => Some((message, head, reply)),
+                    Ok(Err(error)) => {
+                        reply.fail(failure(Code::BadPayload, false, error.to_string()));
+                        None
+                    }
+                    Err(panicked) => {
+                        reply.fail(failure(
+                            Code::BadPayload,
+                            false,
+                            format!("its decoder panicked: {panicked}"),
+                        ));
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    /// A typed message whose component had stopped, back to its sender: it was never sent.
+    pub(crate) fn take_back<M: Message>(self) -> M {
+        self.seat.settle(Settled::Refused);
+        let Body::Typed(call) = self.body else {
+            unreachable!("only who sends a typed message takes it back")
+        };
+        let call = call
+            .into_any()
+            .downcast::<TypedCall<M>>()
+            .expect("who takes it back made it, of this type");
+        if let TypedTo::Told(told) = call.to {
+            told.unsent();
+        }
+        call.message
+    }
+
+    /// Whether its sender went away before it began.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        match &self.body {
+            Body::Typed(call) => call.is_cancelled(),
+            Body::Encoded { to: EncodedTo::Remote(responder, _), .. } => responder.is_cancelled(),
+            Body::Encoded { to: EncodedTo::Local(asker), .. } => asker.is_closed(),
+            Body::Encoded { to: EncodedTo::Told(_), .. } => false,
+        }
+    }
+
+    /// Ends it without running its handler.
+    pub(crate) fn refuse(self, failure: Failure) {
+        match self.body {
+            Body::Typed(call) => {
+                self.seat.settle(Settled::Failed);
+                call.refuse(failure);
+            }
+            Body::Encoded { to, .. } => {
+                ReplyTo::<()> { to: To::Encoded(Encoding::Bincode, to), seat: Some(self.seat) }
+                    .fail(failure);
+            }
+        }
+    }
+}
+
+pub(crate) fn failure(code: Code, may_have_run: bool, detail: impl Into<String>) -> Failure {
+    Failure { code, may_have_run, detail: detail.into() }
+}
+
+/// How a message ended, for the ledger.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Settled {
+    Delivered,
+    Refused,
+    Failed,
+}
+
+impl Seat {
+    fn settle(self, how: Settled) {
+        self.ledger.settle(how);
+    }
+}
+
+/// Answers one message, once. Dropped unanswered, it says that the component stopped.
+pub(crate) struct ReplyTo<R> {
+    to: To<R>,
+    seat: Option<Seat>,
+}
+
+enum To<R> {
+    Asker(oneshot::Sender<Result<R, Failure>>),
+    Told(Told),
+    Encoded(Encoding, EncodedTo),
+    Over,
+}
+
+impl<R> ReplyTo<R> {
+    pub(crate) fn fail(mut self, failure: Failure) {
+        self.fail_in_place(failure);
+    }
+
+    fn fail_in_place(&mut self, failure: Failure) {
+        let to = std::mem::replace(&mut self.to, To::Over);
+        let refused = matches!(
+            failure.code,
+            Code::NoHandler
+                | Code::NoSuchComponent
+                | Code::WrongSchema
+                | Code::Denied
+                | Code::BadPayload
+        );
+        self.settle(if refused { Settled::Refused } else { Settled::Failed });
+        match to {
+            To::Asker(asker) => drop(asker.send(Err(failure))),
+            To::Told(told) | To::Encoded(_, EncodedTo::Told(told)) => told.failed(failure),
+            To::Encoded(_, EncodedTo::Remote(responder, _)) => responder.fail(failure),
+            To::Encoded(_, EncodedTo::Local(asker)) => drop(asker.send(Err(failure))),
+            To::Over => {}
+        }
+    }
+
+    pub(crate) fn no_reply(self) {
+        self.fail(failure(Code::NoReply, true, ""));
+    }
+
+    pub(crate) fn panicked(self, panicked: &Panicked) {
+        self.fail(failure(Code::Panicked, true, panicked.to_string()));
+    }
+
+    /// Whether the sender went away.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        match &self.to {
+            To::Asker(asker) => asker.is_closed(),
+            To::Encoded(_, EncodedTo::Remote(responder, _)) => responder.is_cancelled(),
+            To::Encoded(_, EncodedTo::Local(asker)) => asker.is_closed(),
+            To::Told(_) | To::Encoded(_, EncodedTo::Told(_)) => false,
+            To::Over => true,
+        }
+    }
+
+    /// Ready when the sender went away.
+    pub(crate) fn poll_cancelled(&mut self, cx: &mut task::Context<'_>) -> task::Poll<()> {
+        match &mut self.to {
+            To::Asker(asker) => asker.poll_closed(cx),
+            To::Encoded(_, EncodedTo::Local(asker)) => asker.poll_closed(cx),
+            To::Encoded(_, EncodedTo::Remote(responder, _)) => responder.poll_cancelled(cx),
+            To::Told(_) | To::Encoded(_, EncodedTo::Told(_)) => task::Poll::Pending,
+            To::Over => task::Poll::Ready(()),
+        }
+    }
+
+    fn settle(&mut self, how: Settled) {
+        if let Some(seat) = self.seat.take() {
+            seat.settle(how);
+        }
+    }
+}
+
+impl<R: Data> ReplyTo<R> {
+    pub(crate) fn reply(mut self, reply: R) {
+        match std::mem::replace(&mut self.to, To::Over) {
+            To::Asker(asker) => {
+                self.settle(Settled::Delivered);
+                drop(asker.send(Ok(reply)));
+            }
+            To::Told(told) => {
+                drop_contained(reply);
+                self.settle(Settled::Delivered);
+                told.delivered();
+            }
+            To::Encoded(_, EncodedTo::Told(told)) => {
+                drop_contained(reply);
+                self.settle(Settled::Delivered);
+                told.delivered();
+            }
+            To::Encoded(_, EncodedTo::Remote(responder, Kind::Tell)) => {
+                drop_contained(reply);
+                self.settle(Settled::Delivered);
+                responder.delivered();
+            }
+            To::Encoded(encoding, EncodedTo::Remote(responder, Kind::Ask)) => {
+                match encode(encoding, reply) {
+                    Ok(bytes) => {
+                        self.settle(Settled::Delivered);
+                        responder.reply(bytes);
+                    }
+                    Err(failure) => {
+                        self.settle(Settled::Failed);
+                        responder.fail(failure);
+                    }
+                }
+            }
+            To::Encoded(encoding, EncodedTo::Local(asker)) => {
+                let encoded = encode(encoding, reply);
+                self.settle(if encoded.is_ok() { Settled::Delivered } else { Settled::Failed });
+                drop(asker.send(encoded));
+            }
+            To::Over => {}
+        }
+    }
+}
+
+impl<R> Drop for ReplyTo<R> {
+    fn drop(&mut self) {
+        if !matches!(self.to, To::Over) {
+            self.fail_in_place(failure(Code::Stopped, true, ""));
+        }
+    }
+}
+
+/// Encodes a reply; a type whose `Serialize` fails or panics is the handler's failure.
+fn encode<R: Data>(encoding: Encoding, reply: R) -> Result<Bytes, Failure> {
+    let encoded = contain::catch(AssertUnwindSafe(|| {
+        let bytes = encode_to_bytes(encoding, &reply);
+        drop(reply);
+        bytes
+    }));
+    match encoded {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => {
+            Err(failure(Code::Panicked, true, format!("its reply can't be encoded: {error}")))
+        }
+        Err(panicked) => Err(failure(Code::Panicked, true, panicked.to_string())),
+    }
+}
+
+pub(crate) fn encode_to_bytes<T: serde::Serialize>(
+    encoding: Encoding,
+    value: &T,
+) -> Result<Bytes, encoding::EncodeError> {
+    let mut bytes = Vec::with_capacity(64);
+    encoding::encode(encoding, value, &mut bytes)?;
+    Ok(bytes.into())
+}
+
+fn drop_contained<T>(value: T) {
+    if std::mem::needs_drop::<T>()
+        && let Err(panicked) = contain::catch(AssertUnwindSafe(|| drop(value)))
+    {
+        tracing::warn!(%panicked, "a reply that nobody asked for panicked when it was dropped");
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("route", &self.route).field("head", &self.head).finish()
+    }
+}
+
+impl<R> fmt::Debug for ReplyTo<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReplyTo")
+    }
+}

@@ -1,0 +1,715 @@
+//! From one sender to one target: in order, with credit, wherever the target is.
+//!
+//! The fast path takes no allocation beyond the call itself and waits for nothing; whatever can't
+//! go at once (no place known, no connection, no credit) goes the slow path, in turn.
+
+use std::{
+    any::TypeId,
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use botzilla_wire::{
+    Encoding, Failure, Kind, Name, NodeId,
+    fingerprint::Layout,
+    route::{Route, Scope},
+};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
+
+use crate::{
+    Message, Node, Reason,
+    ambient::Ambient,
+    call::{Body, Call, EncodedTo, Head, Seat, TypedCall, TypedTo, encode_to_bytes},
+    directory::Located,
+    hosted::Hosted,
+    link::{Ended, Link, NotSent, Outgoing},
+    ticket::{Sent, Tells, Ticket, Told},
+};
+
+/// The way from one sender to one target.
+pub(crate) struct Conduit {
+    pub(crate) node: Node,
+    pub(crate) target: Name,
+    pub(crate) sender: Option<Name>,
+    pub(crate) tells: Tells,
+    /// Whoever must wait holds it, so that nobody overtakes: ordinary and urgent messages.
+    turnstiles: [tokio::sync::Mutex<()>; 2],
+    place: Mutex<Option<(u64, Place)>>,
+    routes: Mutex<Vec<(RouteKey, Arc<Route>)>>,
+}
+
+/// Where the target is now.
+#[derive(Clone)]
+pub(crate) enum Place {
+    Here(Arc<Hosted>),
+    There(Arc<Link>, Option<Arc<Located>>),
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum RouteKey {
+    Typed(TypeId, bool),
+    Named(String, Encoding, bool),
+}
+
+/// A message of a type known here.
+pub(crate) struct Typed<M> {
+    pub(crate) message: M,
+    pub(crate) terms: Terms,
+}
+
+/// A message that is bytes already.
+pub(crate) struct Raw {
+    pub(crate) message: String,
+    pub(crate) encoding: Encoding,
+    pub(crate) payload: Bytes,
+    pub(crate) terms: Terms,
+}
+
+/// What a message is sent under.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) deadline: Instant,
+    pub(crate) time: Duration,
+    pub(crate) path: Option<Arc<[Name]>>,
+    ambient: Option<Ambient>,
+}
+
+impl Terms {
+    /// What holds for a message that is sent now, within a handler or not.
+    pub(crate) fn now(time: Duration) -> Self {
+        let now = Instant::now();
+        // A time too long for the clock means: for as long as can be.
+        let mut deadline = now
+            .checked_add(time)
+            .unwrap_or_else(|| now + Duration::from_secs(60 * 60 * 24 * 365));
+        let ambient = Ambient::current();
+        if let Some(ambient) = &ambient {
+            deadline = deadline.min(ambient.deadline);
+        }
+        Self { deadline, time: deadline.saturating_duration_since(now), path: None, ambient }
+    }
+}
+
+/// Where the reply to an ask will come from.
+pub(crate) enum Reception<R> {
+    Here(oneshot::Receiver<Result<R, Failure>>),
+    /// From here too, but by bytes.
+    Bytes(Encoding, oneshot::Receiver<Result<Bytes, Failure>>),
+    There(Encoding, Awaited),
+}
+
+/// An ask that went over a connection: dropping it says that nobody waits any more.
+pub(crate) struct Awaited {
+    pub(crate) ended: oneshot::Receiver<Ended>,
+    link: Arc<Link>,
+    id: u64,
+    over: bool,
+}
+
+impl Awaited {
+    /// Gives it up; false if it certainly didn't run.
+    pub(crate) fn cancel(&mut self) -> bool {
+        self.over = true;
+        self.link.cancel(self.id).is_none()
+    }
+
+    pub(crate) fn over(&mut self) {
+        self.over = true;
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if !self.over {
+            drop(self.link.cancel(self.id));
+        }
+    }
+}
+
+/// What the fast path couldn't do.
+pub(crate) enum Held<T> {
+    /// It must wait: the message comes back.
+    Wait(T, Shortage),
+    /// It never will: the message comes back with the reason.
+    Refused(T, Reason),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shortage {
+    Credit,
+    Place,
+}
+
+impl Conduit {
+    pub(crate) fn new(node: Node, target: Name, sender: Option<Name>) -> Arc<Self> {
+        Arc::new(Self {
+            node,
+            tells: Tells::new(target.clone()),
+            target,
+            sender,
+            turnstiles: Default::default(),
+            place: Mutex::new(None),
+            routes: Mutex::default(),
+        })
+    }
+
+    // ---- asks -------------------------------------------------------------------------------
+
+    pub(crate) fn ask_now<M: Message>(
+        &self,
+        mut typed: Typed<M>,
+    ) -> Result<Reception<M::Reply>, Held<Typed<M>>> {
+        if let Err(reason) = self.enter_path::<M>(&mut typed.terms) {
+            return Err(Held::Refused(typed, reason));
+        }
+        let Some(place) = self.known_place() else {
+            return Err(Held::Wait(typed, Shortage::Place));
+        };
+        let urgent = place.is_urgent::<M>();
+        let Ok(_turn) = self.turnstiles[usize::from(urgent)].try_lock() else {
+            return Err(Held::Wait(typed, Shortage::Credit));
+        };
+        match &place {
+            Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
+                Some(route) => {
+                    let permit = match permit(hosted, route) {
+                        Ok(permit) => permit,
+                        Err(TryAcquireError::NoPermits) => {
+                            return Err(Held::Wait(typed, Shortage::Credit));
+                        }
+                        Err(TryAcquireError::Closed) => {
+                            return Err(Held::Refused(typed, stopped()));
+                        }
+                    };
+                    self.ask_typed(hosted, route, permit, typed)
+                        .map_err(|typed| Held::Refused(typed, stopped()))
+                }
+                None => Err(Held::Wait(typed, Shortage::Place)),
+            },
+            Place::There(link, located) => {
+                let route = self.route::<M>(located.as_deref(), urgent);
+                let payload = match encode(&route, &typed.message) {
+                    Ok(payload) => payload,
+                    Err(reason) => return Err(Held::Refused(typed, reason)),
+                };
+                let encoding = route.encoding;
+                let outgoing = outgoing(route, Kind::Ask, &typed.terms, payload);
+                let (asker, ended) = oneshot::channel();
+                match link.try_send(&outgoing, Ticket::Ask(asker)) {
+                    Ok(id) => Ok(Reception::There(encoding, awaited(link, id, ended))),
+                    Err((_, NotSent::NoCredit)) => Err(Held::Wait(typed, Shortage::Credit)),
+                    Err((_, NotSent::Closed { .. })) => Err(Held::Wait(typed, Shortage::Place)),
+                    Err((_, NotSent::TooLarge { max })) => {
+                        Err(Held::Refused(typed, too_large(outgoing.payload.len(), max)))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for its turn, a place, a connection and credit.
+    pub(crate) async fn ask_in_turn<M: Message>(
+        &self,
+        typed: Typed<M>,
+    ) -> Result<Reception<M::Reply>, Reason> {
+        let urgent = self.is_urgent::<M>();
+        let terms = typed.terms.clone();
+        let waited = self.node.deadlines().within(terms.deadline, async {
+            let _turn = self.turnstiles[usize::from(urgent)].lock().await;
+            let place = self.find_place(&terms).await?;
+            self.check_cycle(M::NAME, &place, &terms)?;
+            match &place {
+                Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
+                    Some(route) => {
+                        let permit = wait_for_permit(hosted, route).await?;
+                        self.ask_typed(hosted, route, permit, typed).map_err(|_| stopped())
+                    }
+                    None => {
+                        let raw = self.by_bytes(hosted, typed)?;
+                        let encoding = raw.encoding;
+                        let answer = self.ask_raw_here(hosted, raw).await?;
+                        Ok(Reception::Bytes(encoding, answer))
+                    }
+                },
+                Place::There(link, located) => {
+                    let route = self.route::<M>(located.as_deref(), urgent);
+                    let encoding = route.encoding;
+                    let payload = encode(&route, &typed.message)?;
+                    let outgoing = outgoing(route, Kind::Ask, &terms, payload);
+                    let (id, ended) = ask_there(link, outgoing).await?;
+                    Ok(Reception::There(encoding, awaited(link, id, ended)))
+                }
+            }
+        });
+        waited.await.unwrap_or_else(|_| Err(expired(terms.time, false)))
+    }
+
+    /// The same for a message that is bytes; there is no fast path for it.
+    pub(crate) async fn ask_raw(&self, mut raw: Raw) -> Result<Reception<()>, Reason> {
+        let terms = raw.terms.clone();
+        raw.terms.path = terms.path.clone();
+        let waited = self.node.deadlines().within(terms.deadline, async {
+            let _turn = self.turnstiles[0].lock().await;
+            let place = self.find_place(&terms).await?;
+            match &place {
+                Place::Here(hosted) => {
+                    let encoding = raw.encoding;
+                    Ok(Reception::Bytes(encoding, self.ask_raw_here(hosted, raw).await?))
+                }
+                Place::There(link, located) => {
+                    let route = self.raw_route(located.as_deref(), &raw);
+                    let outgoing = outgoing(route, Kind::Ask, &terms, raw.payload);
+                    let (id, ended) = ask_there(link, outgoing).await?;
+                    Ok(Reception::There(raw.encoding, awaited(link, id, ended)))
+                }
+            }
+        });
+        waited.await.unwrap_or_else(|_| Err(expired(terms.time, false)))
+    }
+
+    fn ask_typed<M: Message>(
+        &self,
+        hosted: &Hosted,
+        route: usize,
+        permit: OwnedSemaphorePermit,
+        typed: Typed<M>,
+    ) -> Result<Reception<M::Reply>, Typed<M>> {
+        let (asker, answer) = oneshot::channel();
+        let call = TypedCall { message: typed.message, to: TypedTo::Asker(asker) };
+        match self.push(hosted, route, permit, Body::Typed(Box::new(call)), &typed.terms) {
+            Ok(()) => Ok(Reception::Here(answer)),
+            Err(call) => Err(Typed { message: call.take_back(), terms: typed.terms }),
+        }
+    }
+
+    async fn ask_raw_here(
+        &self,
+        hosted: &Hosted,
+        raw: Raw,
+    ) -> Result<oneshot::Receiver<Result<Bytes, Failure>>, Reason> {
+        let route = hosted
+            .route_named(&raw.message)
+            .ok_or_else(|| Reason::NoHandler(hosted.handles()))?;
+        let permit = wait_for_permit(hosted, route).await?;
+        let (asker, answer) = oneshot::channel();
+        let body = Body::Encoded {
+            encoding: raw.encoding,
+            payload: raw.payload,
+            to: EncodedTo::Local(asker),
+        };
+        self.push(hosted, route, permit, body, &raw.terms).map_err(|_| stopped())?;
+        Ok(answer)
+    }
+
+    // ---- tells ------------------------------------------------------------------------------
+
+    pub(crate) fn tell_now<M: Message>(
+        &self,
+        typed: Typed<M>,
+    ) -> Result<Sent, Held<Typed<M>>> {
+        let Some(place) = self.known_place() else {
+            return Err(Held::Wait(typed, Shortage::Place));
+        };
+        let urgent = place.is_urgent::<M>();
+        let Ok(_turn) = self.turnstiles[usize::from(urgent)].try_lock() else {
+            return Err(Held::Wait(typed, Shortage::Credit));
+        };
+        match &place {
+            Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
+                Some(route) => {
+                    let permit = match permit(hosted, route) {
+                        Ok(permit) => permit,
+                        Err(TryAcquireError::NoPermits) => {
+                            return Err(Held::Wait(typed, Shortage::Credit));
+                        }
+                        Err(TryAcquireError::Closed) => {
+                            return Err(Held::Refused(typed, stopped()));
+                        }
+                    };
+                    self.tell_typed(hosted, route, permit, typed)
+                        .map_err(|typed| Held::Refused(typed, stopped()))
+                }
+                None => Err(Held::Wait(typed, Shortage::Place)),
+            },
+            Place::There(link, located) => {
+                let route = self.route::<M>(located.as_deref(), urgent);
+                let payload = match encode(&route, &typed.message) {
+                    Ok(payload) => payload,
+                    Err(reason) => return Err(Held::Refused(typed, reason)),
+                };
+                let outgoing = outgoing(route, Kind::Tell, &typed.terms, payload);
+                let (told, sent) = self.tells.open(M::NAME, typed.terms.time);
+                match link.try_send(&outgoing, Ticket::Tell(told)) {
+                    Ok(_) => Ok(sent),
+                    Err((ticket, why)) => {
+                        unsent(ticket);
+                        Err(match why {
+                            NotSent::NoCredit => Held::Wait(typed, Shortage::Credit),
+                            NotSent::Closed { .. } => Held::Wait(typed, Shortage::Place),
+                            NotSent::TooLarge { max } => {
+                                Held::Refused(typed, too_large(outgoing.payload.len(), max))
+                            }
+                        })
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn tell_in_turn<M: Message>(&self, typed: Typed<M>) -> Result<Sent, Reason> {
+        let urgent = self.is_urgent::<M>();
+        let terms = typed.terms.clone();
+        let waited = self.node.deadlines().within(terms.deadline, async {
+            let _turn = self.turnstiles[usize::from(urgent)].lock().await;
+            let place = self.find_place(&terms).await?;
+            match &place {
+                Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
+                    Some(route) => {
+                        let permit = wait_for_permit(hosted, route).await?;
+                        self.tell_typed(hosted, route, permit, typed).map_err(|_| stopped())
+                    }
+                    None => {
+                        let raw = self.by_bytes(hosted, typed)?;
+                        self.tell_raw_here(hosted, raw, M::NAME).await
+                    }
+                },
+                Place::There(link, located) => {
+                    let route = self.route::<M>(located.as_deref(), urgent);
+                    let payload = encode(&route, &typed.message)?;
+                    self.tell_there(link, outgoing(route, Kind::Tell, &terms, payload), M::NAME).await
+                }
+            }
+        });
+        waited.await.unwrap_or_else(|_| Err(expired(terms.time, false)))
+    }
+
+    pub(crate) async fn tell_raw(&self, raw: Raw) -> Result<Sent, Reason> {
+        let terms = raw.terms.clone();
+        let waited = self.node.deadlines().within(terms.deadline, async {
+            let _turn = self.turnstiles[0].lock().await;
+            let place = self.find_place(&terms).await?;
+            match &place {
+                Place::Here(hosted) => self.tell_raw_here(hosted, raw, "a message as JSON").await,
+                Place::There(link, located) => {
+                    let route = self.raw_route(located.as_deref(), &raw);
+                    let outgoing = outgoing(route, Kind::Tell, &terms, raw.payload);
+                    self.tell_there(link, outgoing, "a message as JSON").await
+                }
+            }
+        });
+        waited.await.unwrap_or_else(|_| Err(expired(terms.time, false)))
+    }
+
+    fn tell_typed<M: Message>(
+        &self,
+        hosted: &Hosted,
+        route: usize,
+        permit: OwnedSemaphorePermit,
+        typed: Typed<M>,
+    ) -> Result<Sent, Typed<M>> {
+        let (told, sent) = self.tells.open(M::NAME, typed.terms.time);
+        let call = TypedCall { message: typed.message, to: TypedTo::Told(told) };
+        match self.push(hosted, route, permit, Body::Typed(Box::new(call)), &typed.terms) {
+            Ok(()) => Ok(sent),
+            Err(call) => Err(Typed { message: call.take_back(), terms: typed.terms }),
+        }
+    }
+
+    async fn tell_raw_here(
+        &self,
+        hosted: &Hosted,
+        raw: Raw,
+        name: &'static str,
+    ) -> Result<Sent, Reason> {
+        let route = hosted
+            .route_named(&raw.message)
+            .ok_or_else(|| Reason::NoHandler(hosted.handles()))?;
+        let permit = wait_for_permit(hosted, route).await?;
+        let (told, sent) = self.tells.open(name, raw.terms.time);
+        let body = Body::Encoded {
+            encoding: raw.encoding,
+            payload: raw.payload,
+            to: EncodedTo::Told(told),
+        };
+        self.push(hosted, route, permit, body, &raw.terms).map_err(|_| stopped())?;
+        Ok(sent)
+    }
+
+    async fn tell_there(
+        &self,
+        link: &Arc<Link>,
+        outgoing: Outgoing,
+        name: &'static str,
+    ) -> Result<Sent, Reason> {
+        let time = outgoing.deadline.saturating_duration_since(Instant::now());
+        let (told, sent) = self.tells.open(name, time);
+        let size = outgoing.payload.len();
+        match link.send(outgoing, Ticket::Tell(told)).await {
+            Ok(_) => Ok(sent),
+            Err((ticket, why)) => {
+                unsent(ticket);
+                Err(not_sent(why, size))
+            }
+        }
+    }
+
+    // ---- common -----------------------------------------------------------------------------
+
+    /// Puts a call into a component of this node.
+    #[expect(clippy::result_large_err, reason = "the call comes back whole")]
+    fn push(
+        &self,
+        hosted: &Hosted,
+        route: usize,
+        permit: OwnedSemaphorePermit,
+        body: Body,
+        terms: &Terms,
+    ) -> Result<(), Call> {
+        let info = &hosted.routes[route];
+        info.ledger.open();
+        let head = Head {
+            sender: self.sender.clone(),
+            sender_node: self.node.id(),
+            deadline: terms.deadline,
+            path: terms.path.clone(),
+        };
+        let seat = Seat { permit: Some(permit), ledger: info.ledger.clone() };
+        hosted.mailbox.push(Call { route, head, body, seat }, info.options.urgent)
+    }
+
+    /// An ask from within a handler carries its path, and fails at once if it would close a cycle.
+    fn enter_path<M: Message>(&self, terms: &mut Terms) -> Result<(), Reason> {
+        let Some(ambient) = &terms.ambient else { return Ok(()) };
+        if let Some(place) = self.known_place() {
+            self.check_cycle(M::NAME, &place, terms)?;
+        }
+        let path = ambient.nested_path();
+        if path.len() > self.node.limits().path {
+            return Err(Reason::Cycle(path.iter().map(ToString::to_string).collect()));
+        }
+        terms.path = Some(path);
+        Ok(())
+    }
+
+    fn check_cycle(&self, message: &str, place: &Place, terms: &Terms) -> Result<(), Reason> {
+        let Some(ambient) = &terms.ambient else { return Ok(()) };
+        if !ambient.waits_already(&self.target) || place.runs_beside(message) {
+            return Ok(());
+        }
+        let path = ambient.nested_path();
+        let names = path.iter().skip_while(|name| **name != self.target).chain([&self.target]);
+        Err(Reason::Cycle(names.map(ToString::to_string).collect()))
+    }
+
+    /// The place, if it is known and still good.
+    fn known_place(&self) -> Option<Place> {
+        let generation = self.node.generation().load(Ordering::Acquire);
+        let mut known = self.place.lock();
+        if let Some((at, place)) = &*known
+            && *at == generation
+            && place.is_good()
+        {
+            return Some(place.clone());
+        }
+        let place = self.node.place_now(&self.target)?;
+        *known = Some((generation, place.clone()));
+        Some(place)
+    }
+
+    async fn find_place(&self, terms: &Terms) -> Result<Place, Reason> {
+        if let Some(place) = self.known_place() {
+            return Ok(place);
+        }
+        self.node.find_place(&self.target, terms.deadline).await
+    }
+
+    fn is_urgent<M: Message>(&self) -> bool {
+        self.known_place().is_some_and(|place| place.is_urgent::<M>())
+    }
+
+    fn route<M: Message>(&self, located: Option<&Located>, urgent: bool) -> Arc<Route> {
+        let key = RouteKey::Typed(TypeId::of::<M>(), urgent);
+        self.cached_route(key, || {
+            // A type that can't be traced, here or there, travels as JSON.
+            let theirs_is_json = located
+                .and_then(|located| located.handler(M::NAME))
+                .is_some_and(|handler| handler.fingerprint.is_none());
+            let layout = if theirs_is_json { None } else { Layout::of::<M, M::Reply>().ok() };
+            Route {
+                scope: Scope::Component(self.target.clone()),
+                sender: self.sender.clone(),
+                message: M::NAME.to_owned(),
+                encoding: if layout.is_some() { Encoding::Bincode } else { Encoding::Json },
+                fingerprint: layout.map(|layout| layout.fingerprint().0),
+                urgent,
+            }
+        })
+    }
+
+    fn raw_route(&self, located: Option<&Located>, raw: &Raw) -> Arc<Route> {
+        let urgent = located
+            .and_then(|located| located.handler(&raw.message))
+            .is_some_and(|handler| handler.urgent);
+        let key = RouteKey::Named(raw.message.clone(), raw.encoding, urgent);
+        self.cached_route(key, || Route {
+            scope: Scope::Component(self.target.clone()),
+            sender: self.sender.clone(),
+            message: raw.message.clone(),
+            encoding: raw.encoding,
+            fingerprint: None,
+            urgent,
+        })
+    }
+
+    fn cached_route(&self, key: RouteKey, make: impl FnOnce() -> Route) -> Arc<Route> {
+        let mut routes = self.routes.lock();
+        if let Some((_, route)) = routes.iter().find(|(known, _)| *known == key) {
+            return route.clone();
+        }
+        // Tools may send any number of names through one conduit.
+        if routes.len() >= 64 {
+            routes.clear();
+        }
+        let route = Arc::new(make());
+        routes.push((key, route.clone()));
+        route
+    }
+
+    /// A component of this node that handles a message of that name with another type: by bytes.
+    fn by_bytes<M: Message>(&self, hosted: &Hosted, typed: Typed<M>) -> Result<Raw, Reason> {
+        let Some(at) = hosted.route_named(M::NAME) else {
+            return Err(Reason::NoHandler(hosted.handles()));
+        };
+        let ours = Layout::of::<M, M::Reply>().ok();
+        let encoding = match (&ours, &hosted.routes[at].layout) {
+            (Some(ours), Some(theirs)) if ours.fingerprint() == theirs.fingerprint() => {
+                Encoding::Bincode
+            }
+            (Some(_), Some(theirs)) => return Err(Reason::WrongSchema(theirs.text().to_owned())),
+            _ => Encoding::Json,
+        };
+        let payload = encode_to_bytes(encoding, &typed.message)
+            .map_err(|error| Reason::Codec(format!("it can't be encoded: {error}")))?;
+        Ok(Raw { message: M::NAME.to_owned(), encoding, payload, terms: typed.terms })
+    }
+}
+
+impl Place {
+    fn is_good(&self) -> bool {
+        match self {
+            Self::Here(_) => true,
+            Self::There(link, _) => link.is_open(),
+        }
+    }
+
+    fn is_urgent<M: Message>(&self) -> bool {
+        match self {
+            Self::Here(hosted) => hosted
+                .route_of_type(TypeId::of::<M>())
+                .is_some_and(|route| hosted.routes[route].options.urgent),
+            Self::There(_, located) => located
+                .as_ref()
+                .and_then(|located| located.handler(M::NAME))
+                .is_some_and(|handler| handler.urgent),
+        }
+    }
+
+    /// Whether a message runs even while the component waits for something else.
+    fn runs_beside(&self, message: &str) -> bool {
+        match self {
+            Self::Here(hosted) => hosted.route_named(message).is_some_and(|route| {
+                hosted.routes[route].concurrent || hosted.routes[route].options.urgent
+            }),
+            Self::There(_, located) => located
+                .as_ref()
+                .and_then(|located| located.handler(message))
+                .is_some_and(|handler| handler.concurrent || handler.urgent),
+        }
+    }
+}
+
+fn semaphore(hosted: &Hosted, route: usize) -> &Arc<Semaphore> {
+    if hosted.routes[route].options.urgent {
+        &hosted.mailbox.urgent
+    } else {
+        &hosted.mailbox.ordinary
+    }
+}
+
+fn permit(hosted: &Hosted, route: usize) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+    semaphore(hosted, route).clone().try_acquire_owned()
+}
+
+async fn wait_for_permit(hosted: &Hosted, route: usize) -> Result<OwnedSemaphorePermit, Reason> {
+    semaphore(hosted, route).clone().acquire_owned().await.map_err(|_| stopped())
+}
+
+fn outgoing(route: Arc<Route>, kind: Kind, terms: &Terms, payload: Bytes) -> Outgoing {
+    Outgoing { route, kind, deadline: terms.deadline, path: terms.path.clone(), payload }
+}
+
+async fn ask_there(
+    link: &Arc<Link>,
+    outgoing: Outgoing,
+) -> Result<(u64, oneshot::Receiver<Ended>), Reason> {
+    let (asker, ended) = oneshot::channel();
+    let size = outgoing.payload.len();
+    match link.send(outgoing, Ticket::Ask(asker)).await {
+        Ok(id) => Ok((id, ended)),
+        Err((_, why)) => Err(not_sent(why, size)),
+    }
+}
+
+fn awaited(link: &Arc<Link>, id: u64, ended: oneshot::Receiver<Ended>) -> Awaited {
+    Awaited { ended, link: link.clone(), id, over: false }
+}
+
+fn encode<M: Message>(route: &Route, message: &M) -> Result<Bytes, Reason> {
+    encode_to_bytes(route.encoding, message)
+        .map_err(|error| Reason::Codec(format!("it can't be encoded: {error}")))
+}
+
+fn unsent(ticket: Ticket) {
+    if let Ticket::Tell(told) = ticket {
+        Told::unsent(told);
+    }
+}
+
+fn not_sent(why: NotSent, size: usize) -> Reason {
+    match why {
+        NotSent::NoCredit => Reason::Full,
+        NotSent::TooLarge { max } => too_large(size, max),
+        NotSent::Closed { why } => Reason::Disconnected { why, may_have_run: false },
+    }
+}
+
+fn too_large(size: usize, max: usize) -> Reason {
+    Reason::TooLarge(format!(
+        "{size} bytes, and the other side takes {max} at most (`limits.payload`)"
+    ))
+}
+
+pub(crate) fn expired(after: Duration, may_have_run: bool) -> Reason {
+    Reason::Expired { after, may_have_run }
+}
+
+fn stopped() -> Reason {
+    Reason::Stopped(String::new())
+}
+
+impl fmt::Debug for Conduit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conduit")
+            .field("target", &self.target)
+            .field("sender", &self.sender)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which node a name of the form `node/<id>` means.
+pub(crate) fn node_of_name(name: &str) -> Option<NodeId> {
+    name.strip_prefix("node/").and_then(|id| id.parse().ok())
+}

@@ -1,0 +1,247 @@
+//! What a handler may know and do besides its own state.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    rc::Rc,
+    sync::Arc,
+    task::{Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use botzilla_wire::{Limits, NodeId};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::{
+    Data, Later, Node, Replier, ambient::Ambient, answer, call::Head, hosted::Hosted,
+    reference::ComponentRef,
+};
+
+/// What all turns of one component share; lives on the component's thread.
+pub(crate) struct Shared<C> {
+    pub(crate) node: Node,
+    pub(crate) hosted: Arc<Hosted>,
+    pub(crate) turns: RefCell<VecDeque<LocalTurn<C>>>,
+    /// Timers and tasks of the present life: a restart ends them.
+    pub(crate) tasks: RefCell<JoinSet<()>>,
+}
+
+/// Work that a timer wants done with the state.
+pub(crate) type LocalTurn<C> = Box<dyn FnOnce(&mut C, &Ctx<C>)>;
+
+/// A handler's view of its component: its name, its node, who asks, how long there is.
+///
+/// Cloning is cheap. It stays on the component's thread; [`Ctx::node`] gives a handle that doesn't.
+pub struct Ctx<C = ()> {
+    shared: Rc<Shared<C>>,
+    head: Option<Head>,
+    cancel: Option<Rc<Cancel>>,
+}
+
+impl<C: 'static> Shared<C> {
+    pub(crate) fn new(node: Node, hosted: Arc<Hosted>) -> Rc<Self> {
+        Rc::new(Self { node, hosted, turns: RefCell::default(), tasks: RefCell::default() })
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        self.node.limits()
+    }
+
+    pub(crate) fn ambient(&self, head: &Head) -> Ambient {
+        Ambient {
+            component: self.hosted.name.clone(),
+            path: head.path.clone(),
+            deadline: head.deadline,
+        }
+    }
+
+    fn turn(&self, turn: LocalTurn<C>) {
+        self.turns.borrow_mut().push_back(turn);
+        self.hosted.mailbox.wake();
+    }
+}
+
+impl<C: 'static> Ctx<C> {
+    pub(crate) fn for_call(shared: Rc<Shared<C>>, head: Head, cancel: Option<Rc<Cancel>>) -> Self {
+        Self { shared, head: Some(head), cancel }
+    }
+
+    pub(crate) fn outside(shared: Rc<Shared<C>>) -> Self {
+        Self { shared, head: None, cancel: None }
+    }
+
+    /// The component's own name.
+    pub fn name(&self) -> &str {
+        &self.shared.hosted.name
+    }
+
+    /// The node that it runs on.
+    pub fn node(&self) -> &Node {
+        &self.shared.node
+    }
+
+    /// Another component, with this one as the sender.
+    ///
+    /// A name that can't be one gives a reference whose every message fails and says so.
+    pub fn component(&self, name: impl AsRef<str>) -> ComponentRef {
+        self.shared.node.component_from(name.as_ref(), Some(self.shared.hosted.name.clone()))
+    }
+
+    /// Who sent the message, if it was a component.
+    pub fn sender(&self) -> Option<&str> {
+        self.head.as_ref().and_then(|head| head.sender.as_deref())
+    }
+
+    /// The node that the message came from; `None` outside a message.
+    pub fn sender_node(&self) -> Option<NodeId> {
+        self.head.as_ref().map(|head| head.sender_node)
+    }
+
+    /// How long the sender still waits; `None` outside a message.
+    pub fn time_left(&self) -> Option<Duration> {
+        self.head.as_ref().map(|head| head.deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Resolves when the caller goes away: it was dropped, cancelled, or disconnected. Never, in a
+    /// handler that isn't async.
+    pub fn cancelled(&self) -> impl Future<Output = ()> + use<C> {
+        let cancel = self.cancel.clone();
+        std::future::poll_fn(move |cx| match &cancel {
+            Some(cancel) => cancel.poll(cx.waker()),
+            None => Poll::Pending,
+        })
+    }
+
+    /// Frees the queue: another message may run while this one's reply is prepared elsewhere.
+    ///
+    /// ```
+    /// # use botzilla::prelude::*;
+    /// # #[botzilla::message(reply = u32)] struct Measure;
+    /// # #[derive(Default)] struct Scale;
+    /// #[botzilla::component]
+    /// impl Scale {
+    ///     #[botzilla::handler]
+    ///     fn measure(&mut self, _: Measure, ctx: &Ctx<Self>) -> Later<u32> {
+    ///         let (replier, later) = ctx.reply_later();
+    ///         ctx.spawn(async move { replier.reply(42) });
+    ///         later
+    ///     }
+    /// }
+    /// ```
+    pub fn reply_later<R: Data>(&self) -> (Replier<R>, Later<R>) {
+        answer::later()
+    }
+
+    /// Runs a future beside the handlers, on the component's thread, until it ends or the component
+    /// does. A panic in it ends only the future.
+    pub fn spawn(&self, future: impl Future<Output = ()> + 'static) -> Task {
+        let mut tasks = self.shared.tasks.borrow_mut();
+        while tasks.try_join_next().is_some() {}
+        Task(tasks.spawn_local(future))
+    }
+
+    /// Runs `turn` with the state once, after `delay`.
+    pub fn after(&self, delay: Duration, turn: impl FnOnce(&mut C, &Ctx<C>) + 'static) -> Task {
+        let shared = self.shared.clone();
+        self.spawn(async move {
+            tokio::time::sleep(delay).await;
+            shared.turn(Box::new(turn));
+        })
+    }
+
+    /// Runs `turn` with the state every `period`; a turn that comes late is skipped, not doubled.
+    pub fn every(&self, period: Duration, turn: impl FnMut(&mut C, &Ctx<C>) + 'static) -> Task {
+        let shared = self.shared.clone();
+        let turn = Rc::new(RefCell::new(turn));
+        let waiting = Rc::new(Cell::new(false));
+        self.spawn(async move {
+            let mut interval =
+                tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+            interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+            loop {
+                interval.tick().await;
+                if waiting.replace(true) {
+                    continue;
+                }
+                let (turn, waiting) = (turn.clone(), waiting.clone());
+                shared.turn(Box::new(move |state, ctx| {
+                    waiting.set(false);
+                    (turn.borrow_mut())(state, ctx);
+                }));
+            }
+        })
+    }
+
+    /// Stops the component once its queue is empty.
+    pub fn stop(&self) {
+        self.shared.hosted.order_stop();
+    }
+}
+
+impl<C> Clone for Ctx<C> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), head: self.head.clone(), cancel: self.cancel.clone() }
+    }
+}
+
+impl<C> fmt::Debug for Ctx<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ctx").field("component", &self.shared.hosted.name).finish_non_exhaustive()
+    }
+}
+
+/// A timer or task of a component. Dropping it changes nothing; the component's end ends it.
+#[derive(Clone, Debug)]
+pub struct Task(AbortHandle);
+
+impl Task {
+    /// Ends it now.
+    pub fn cancel(&self) {
+        self.0.abort();
+    }
+}
+
+/// Whether a running handler's caller went away. Looked at only if the handler wants to know.
+#[derive(Debug)]
+pub(crate) struct Cancel {
+    abort: bool,
+    wanted: Cell<bool>,
+    gone: Cell<bool>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Cancel {
+    pub(crate) fn new(abort: bool) -> Rc<Self> {
+        Rc::new(Self {
+            abort,
+            wanted: Cell::new(abort),
+            gone: Cell::new(false),
+            waiting: RefCell::default(),
+        })
+    }
+
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.get() && !self.gone.get()
+    }
+
+    /// Says that the caller went away; true if the handler is to be dropped.
+    pub(crate) fn set(&self) -> bool {
+        self.gone.set(true);
+        self.waiting.take().into_iter().for_each(Waker::wake);
+        self.abort
+    }
+
+    fn poll(&self, waker: &Waker) -> Poll<()> {
+        if self.gone.get() {
+            return Poll::Ready(());
+        }
+        self.wanted.set(true);
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|known| known.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+        Poll::Pending
+    }
+}

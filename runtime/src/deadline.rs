@@ -1,0 +1,319 @@
+//! One wheel of deadlines for a node: a request's deadline costs a few links, not a timer.
+//!
+//! A hashed timing wheel after Varghese and Lauck (1987), scheme 6: slots of [`TICK`], entries in
+//! doubly linked lists, an entry further away than one turn stays for the next. It works from any
+//! thread; only the driver, on the node's thread, sleeps.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+
+const TICK: Duration = Duration::from_millis(2);
+const SLOTS: usize = 4096;
+const NONE: u32 = u32::MAX;
+
+/// The deadlines of one node.
+#[derive(Debug)]
+pub(crate) struct Deadlines {
+    wheel: Mutex<Wheel>,
+    driver: AtomicWaker,
+}
+
+#[derive(Debug)]
+struct Wheel {
+    start: Instant,
+    /// Every slot before this tick has been emptied.
+    now: u64,
+    /// When the driver wakes up next; entries before that wake it earlier.
+    alarm: u64,
+    heads: Box<[u32]>,
+    entries: Vec<Entry>,
+    free: u32,
+    len: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    tick: u64,
+    previous: u32,
+    next: u32,
+    waker: Option<Waker>,
+    fired: bool,
+}
+
+/// Waits for one deadline; dropping it takes it out of the wheel.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    deadlines: Arc<Deadlines>,
+    at: Instant,
+    key: u32,
+}
+
+impl Deadlines {
+    pub(crate) fn new(now: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            wheel: Mutex::new(Wheel {
+                start: now,
+                now: 0,
+                alarm: u64::MAX,
+                heads: vec![NONE; SLOTS].into(),
+                entries: Vec::new(),
+                free: NONE,
+                len: 0,
+            }),
+            driver: AtomicWaker::new(),
+        })
+    }
+
+    pub(crate) fn at(self: &Arc<Self>, at: Instant) -> Alarm {
+        Alarm { deadlines: self.clone(), at, key: NONE }
+    }
+
+    /// Resolves to `Err` when the deadline passes before `future` is ready.
+    pub(crate) async fn within<F: Future>(
+        self: &Arc<Self>,
+        deadline: Instant,
+        future: F,
+    ) -> Result<F::Output, Expired> {
+        let mut future = std::pin::pin!(future);
+        let mut alarm = self.at(deadline);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            Pin::new(&mut alarm).poll(cx).map(|()| Err(Expired))
+        })
+        .await
+    }
+
+    /// Fires what is due; runs on the node's thread for as long as the node lives.
+    pub(crate) async fn drive(self: Arc<Self>) {
+        let sleep = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(sleep);
+        std::future::poll_fn(|cx| {
+            self.driver.register(cx.waker());
+            loop {
+                let mut due = Vec::new();
+                let next = self.wheel.lock().advance(Instant::now(), &mut due);
+                for waker in due {
+                    waker.wake();
+                }
+                let Some(next) = next else { return Poll::Pending };
+                sleep.as_mut().reset(next.into());
+                if sleep.as_mut().poll(cx).is_pending() {
+                    return Poll::<()>::Pending;
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// The deadline passed first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expired;
+
+impl Future for Alarm {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let mut wheel = this.deadlines.wheel.lock();
+        if this.key == NONE {
+            this.key = wheel.insert(this.at, cx.waker().clone());
+            let tick = wheel.entries[this.key as usize].tick;
+            if tick < wheel.alarm {
+                wheel.alarm = tick;
+                drop(wheel);
+                this.deadlines.driver.wake();
+            }
+            return Poll::Pending;
+        }
+        let entry = &mut wheel.entries[this.key as usize];
+        if entry.fired {
+            return Poll::Ready(());
+        }
+        if !entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            entry.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if self.key != NONE {
+            self.deadlines.wheel.lock().remove(self.key);
+        }
+    }
+}
+
+impl Wheel {
+    fn insert(&mut self, at: Instant, waker: Waker) -> u32 {
+        // Rounded up: a deadline never fires early.
+        let ticks = at.saturating_duration_since(self.start).as_nanos().div_ceil(TICK.as_nanos());
+        let tick = u64::try_from(ticks).unwrap_or(u64::MAX).max(self.now);
+        let key = if self.free == NONE {
+            let key = u32::try_from(self.entries.len()).expect("fewer than 2^32 open deadlines");
+            self.entries.push(Entry { tick, previous: NONE, next: NONE, waker: None, fired: false });
+            key
+        } else {
+            let key = self.free;
+            self.free = self.entries[key as usize].next;
+            key
+        };
+        let slot = slot(tick);
+        let head = std::mem::replace(&mut self.heads[slot], key);
+        self.entries[key as usize] =
+            Entry { tick, previous: NONE, next: head, waker: Some(waker), fired: false };
+        if head != NONE {
+            self.entries[head as usize].previous = key;
+        }
+        self.len += 1;
+        key
+    }
+
+    fn remove(&mut self, key: u32) {
+        if !self.entries[key as usize].fired {
+            self.unlink(key);
+        }
+        let entry = &mut self.entries[key as usize];
+        entry.waker = None;
+        entry.next = self.free;
+        self.free = key;
+    }
+
+    fn unlink(&mut self, key: u32) {
+        let Entry { tick, previous, next, .. } = self.entries[key as usize];
+        if previous == NONE {
+            self.heads[slot(tick)] = next;
+        } else {
+            self.entries[previous as usize].next = next;
+        }
+        if next != NONE {
+            self.entries[next as usize].previous = previous;
+        }
+        self.len -= 1;
+    }
+
+    /// Collects the wakers of all that is due and says when to come again.
+    fn advance(&mut self, now: Instant, due: &mut Vec<Waker>) -> Option<Instant> {
+        let elapsed = now.saturating_duration_since(self.start).as_nanos() / TICK.as_nanos();
+        let current = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        // After a long sleep one turn visits every slot; more turns would find nothing new.
+        let first = self.now.max((current + 1).saturating_sub(SLOTS as u64));
+        for tick in first..=current {
+            self.fire(slot(tick), current, due);
+        }
+        self.now = self.now.max(current + 1);
+        self.alarm = self.next_tick().unwrap_or(u64::MAX);
+        (self.alarm != u64::MAX)
+            .then(|| self.start + Duration::from_millis(self.alarm * TICK.as_millis() as u64))
+    }
+
+    fn fire(&mut self, slot: usize, current: u64, due: &mut Vec<Waker>) {
+        let mut key = self.heads[slot];
+        while key != NONE {
+            let next = self.entries[key as usize].next;
+            if self.entries[key as usize].tick <= current {
+                self.unlink(key);
+                let entry = &mut self.entries[key as usize];
+                entry.fired = true;
+                due.extend(entry.waker.take());
+            }
+            key = next;
+        }
+    }
+
+    /// The next tick whose slot holds anything, at most one turn away.
+    fn next_tick(&self) -> Option<u64> {
+        if self.len == 0 {
+            return None;
+        }
+        (self.now..self.now + SLOTS as u64).find(|&tick| self.heads[slot(tick)] != NONE)
+    }
+}
+
+fn slot(tick: u64) -> usize {
+    (tick % SLOTS as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use super::*;
+
+    struct Count(AtomicUsize);
+
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn poll(alarm: &mut Alarm, count: &Arc<Count>) -> bool {
+        let waker = Waker::from(count.clone());
+        Pin::new(alarm).poll(&mut Context::from_waker(&waker)).is_ready()
+    }
+
+    fn advance(deadlines: &Deadlines, now: Instant) -> Option<Instant> {
+        let mut due = Vec::new();
+        let next = deadlines.wheel.lock().advance(now, &mut due);
+        due.into_iter().for_each(Waker::wake);
+        next
+    }
+
+    #[test]
+    fn a_deadline_fires_once_it_has_passed_and_never_before() {
+        let start = Instant::now();
+        let deadlines = Deadlines::new(start);
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let mut alarm = deadlines.at(start + Duration::from_millis(5));
+        assert!(!poll(&mut alarm, &count));
+        advance(&deadlines, start + Duration::from_millis(4));
+        assert!(!poll(&mut alarm, &count));
+        advance(&deadlines, start + Duration::from_millis(7));
+        assert_eq!(count.0.load(Relaxed), 1);
+        assert!(poll(&mut alarm, &count));
+    }
+
+    #[test]
+    fn a_deadline_further_than_one_turn_of_the_wheel_waits_for_its_own_turn() {
+        let start = Instant::now();
+        let deadlines = Deadlines::new(start);
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let far = TICK * (SLOTS as u32) * 3 + Duration::from_millis(40);
+        let mut alarm = deadlines.at(start + far);
+        assert!(!poll(&mut alarm, &count));
+        for turn in 0..3 {
+            advance(&deadlines, start + TICK * (SLOTS as u32) * turn + Duration::from_millis(60));
+            assert_eq!(count.0.load(Relaxed), 0, "turn {turn}");
+        }
+        advance(&deadlines, start + far + TICK);
+        assert!(poll(&mut alarm, &count));
+    }
+
+    #[test]
+    fn a_dropped_deadline_leaves_the_wheel_and_its_place_is_used_again() {
+        let start = Instant::now();
+        let deadlines = Deadlines::new(start);
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        for round in 0..1000_u32 {
+            let mut alarms: Vec<_> = (0..10)
+                .map(|n| deadlines.at(start + Duration::from_millis(u64::from(round * 3 + n))))
+                .collect();
+            alarms.iter_mut().for_each(|alarm| drop(poll(alarm, &count)));
+        }
+        assert!(deadlines.wheel.lock().entries.len() <= 10);
+        assert_eq!(advance(&deadlines, start + Duration::from_secs(9)), None);
+        assert_eq!(count.0.load(Relaxed), 0);
+    }
+}

@@ -1,0 +1,165 @@
+//! What a node knows of a component that it hosts, whatever its type.
+
+use std::{
+    any::TypeId,
+    sync::atomic::{AtomicU8, AtomicU64, Ordering},
+    time::Instant,
+};
+
+use botzilla_wire::{Code, Name};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use tokio::sync::Notify;
+
+use crate::{
+    call::{Call, failure},
+    mailbox::Mailbox,
+    routes::RouteInfo,
+};
+
+/// One component of a node: its name, its routes, its queue, how it fares.
+#[derive(Debug)]
+pub(crate) struct Hosted {
+    pub(crate) name: Name,
+    /// With the node's id, this incarnation.
+    pub(crate) count: u64,
+    pub(crate) groups: Vec<Name>,
+    pub(crate) routes: Vec<RouteInfo>,
+    by_name: FxHashMap<&'static str, usize>,
+    by_type: FxHashMap<TypeId, usize>,
+    pub(crate) mailbox: Mailbox,
+    order: AtomicU8,
+    pub(crate) restarts: AtomicU64,
+    status: Mutex<Status>,
+    ended: Notify,
+    pub(crate) since: Instant,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Starting,
+    Running,
+    /// It panicked and will be rebuilt.
+    Resting,
+    Stopping,
+    Ended(String),
+}
+
+/// What a component was told to do; a later one is stronger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Order {
+    Serve = 0,
+    /// Take nothing new, finish what is queued, stop.
+    Drain = 1,
+    /// Drop what runs, refuse what is queued, stop.
+    Cut = 2,
+}
+
+impl Hosted {
+    pub(crate) fn new(
+        name: Name,
+        count: u64,
+        groups: Vec<Name>,
+        routes: Vec<RouteInfo>,
+        mailbox: Mailbox,
+    ) -> Self {
+        let by_name = routes.iter().enumerate().map(|(at, route)| (route.name, at)).collect();
+        let by_type = routes.iter().enumerate().map(|(at, route)| (route.type_id, at)).collect();
+        Self {
+            name,
+            count,
+            groups,
+            routes,
+            by_name,
+            by_type,
+            mailbox,
+            order: AtomicU8::new(Order::Serve as u8),
+            restarts: AtomicU64::new(0),
+            status: Mutex::new(Status::Starting),
+            ended: Notify::new(),
+            since: Instant::now(),
+        }
+    }
+
+    pub(crate) fn route_of_type(&self, type_id: TypeId) -> Option<usize> {
+        self.by_type.get(&type_id).copied()
+    }
+
+    pub(crate) fn route_named(&self, message: &str) -> Option<usize> {
+        self.by_name.get(message).copied()
+    }
+
+    pub(crate) fn is_in_group(&self, group: &str) -> bool {
+        self.groups.iter().any(|name| **name == *group)
+    }
+
+    /// What it handles, for a person.
+    pub(crate) fn handles(&self) -> String {
+        let mut names: Vec<_> = self.routes.iter().map(|route| route.name).collect();
+        names.sort_unstable();
+        if names.is_empty() {
+            return "it handles no messages".to_owned();
+        }
+        format!("it handles {}", names.join(", "))
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.status.lock().clone()
+    }
+
+    pub(crate) fn set_status(&self, status: Status) {
+        let ended = matches!(status, Status::Ended(_));
+        *self.status.lock() = status;
+        if ended {
+            self.ended.notify_waiters();
+        }
+    }
+
+    pub(crate) fn order(&self) -> Order {
+        match self.order.load(Ordering::Acquire) {
+            0 => Order::Serve,
+            1 => Order::Drain,
+            _ => Order::Cut,
+        }
+    }
+
+    /// Takes nothing new, finishes the queue, stops.
+    pub(crate) fn order_stop(&self) {
+        self.order.fetch_max(Order::Drain as u8, Ordering::AcqRel);
+        self.mailbox.refuse_new();
+        self.mailbox.wake();
+    }
+
+    /// Stops at the running handler's next await.
+    pub(crate) fn order_cut(&self) {
+        self.order.fetch_max(Order::Cut as u8, Ordering::AcqRel);
+        self.mailbox.refuse_new();
+        self.mailbox.wake();
+    }
+
+    pub(crate) async fn ended(&self) {
+        loop {
+            let notified = self.ended.notified();
+            let mut notified = std::pin::pin!(notified);
+            notified.as_mut().enable();
+            if matches!(self.status(), Status::Ended(_)) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Ends the queue: everything in it, and everything later, is refused as stopped.
+    pub(crate) fn close(&self, why: &str) -> usize {
+        let left = self.mailbox.close();
+        let refused = left.len();
+        for call in left {
+            refuse_stopped(call, why);
+        }
+        refused
+    }
+}
+
+pub(crate) fn refuse_stopped(call: Call, why: &str) {
+    call.refuse(failure(Code::Stopped, false, why));
+}

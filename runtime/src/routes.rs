@@ -1,0 +1,164 @@
+//! A component's handlers, listed: what others may know of them, and how each is run.
+
+use std::{any::TypeId, fmt, future::Future, rc::Rc, sync::Arc};
+
+use botzilla_wire::fingerprint::Layout;
+use futures_util::future::LocalBoxFuture;
+
+use crate::{
+    Answer, Component, Ctx, Handler, Message,
+    call::Call,
+    context::Shared,
+    ledger::Ledger,
+    turn::{self, Control, OwningTurn},
+};
+
+/// How a handler is to be run. The default: in order, to its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteOptions {
+    pub(crate) urgent: bool,
+    pub(crate) broadcast: bool,
+    pub(crate) abort: bool,
+}
+
+impl RouteOptions {
+    /// The default.
+    pub const fn new() -> Self {
+        Self { urgent: false, broadcast: false, abort: false }
+    }
+
+    /// Goes before all ordinary messages and interrupts an async handler that is running.
+    pub const fn urgent(mut self, urgent: bool) -> Self {
+        self.urgent = urgent;
+        self
+    }
+
+    /// Listens to broadcasts.
+    pub const fn broadcast(mut self, broadcast: bool) -> Self {
+        self.broadcast = broadcast;
+        self
+    }
+
+    /// Is dropped at its next await when its caller goes away.
+    pub const fn abort(mut self, abort: bool) -> Self {
+        self.abort = abort;
+        self
+    }
+}
+
+/// The list that `Component::routes` fills.
+pub struct Routes<C> {
+    pub(crate) entries: Vec<Route<C>>,
+}
+
+pub(crate) struct Route<C> {
+    pub(crate) info: RouteInfo,
+    pub(crate) run: Run<C>,
+}
+
+/// What senders need to know of a handler.
+#[derive(Clone)]
+pub(crate) struct RouteInfo {
+    pub(crate) name: &'static str,
+    pub(crate) type_id: TypeId,
+    pub(crate) options: RouteOptions,
+    /// Runs beside the others, so asking it can't close a cycle.
+    pub(crate) concurrent: bool,
+    pub(crate) fallible: bool,
+    /// `None`: the type can't be traced, so it travels as JSON only.
+    pub(crate) layout: Option<Arc<Layout>>,
+    pub(crate) schemas: fn() -> Schemas,
+    pub(crate) ledger: Arc<Ledger>,
+}
+
+/// JSON schemas of a message and its reply.
+pub(crate) struct Schemas {
+    pub(crate) message: serde_json::Value,
+    pub(crate) reply: serde_json::Value,
+}
+
+pub(crate) enum Run<C> {
+    /// A handler that is ready at its first poll.
+    InPlace(fn(&mut C, Call, &Rc<Shared<C>>) -> turn::InPlace),
+    /// A handler that may wait: the state moves into its future and comes back.
+    Owning(fn(Box<C>, Call, Rc<Shared<C>>, Rc<Control>) -> OwningTurn<C>),
+    /// A handler without state.
+    Beside(Beside<C>),
+}
+
+pub(crate) type Beside<C> = Rc<dyn Fn(Call, Rc<Shared<C>>) -> LocalBoxFuture<'static, ()>>;
+
+impl<C: 'static> Routes<C> {
+    pub(crate) fn new() -> Self {
+        Self { entries: Vec::new() }
+    }
+
+    /// Adds a handler with state.
+    pub fn add<M: Message>(&mut self, options: RouteOptions)
+    where
+        C: Handler<M> + Component,
+    {
+        let run = if <C as Handler<M>>::IN_PLACE {
+            Run::InPlace(turn::in_place::<C, M>)
+        } else if options.abort {
+            Run::Owning(turn::owning::<C, M, true>)
+        } else {
+            Run::Owning(turn::owning::<C, M, false>)
+        };
+        self.entries.push(Route { info: RouteInfo::of::<M>(options, false), run });
+    }
+
+    /// Adds a handler without state: it runs beside the others.
+    pub fn add_function<M, F, Fut>(&mut self, options: RouteOptions, function: F)
+    where
+        M: Message,
+        F: Fn(M, Ctx<C>) -> Fut + 'static,
+        Fut: Future<Output = Answer<M::Reply>> + 'static,
+    {
+        let function = Rc::new(function);
+        let run = Run::Beside(Rc::new(move |call, shared| {
+            Box::pin(turn::beside(function.clone(), call, shared, options.abort))
+        }));
+        self.entries.push(Route { info: RouteInfo::of::<M>(options, true), run });
+    }
+
+    pub(crate) fn infos(&self) -> Vec<RouteInfo> {
+        self.entries.iter().map(|route| route.info.clone()).collect()
+    }
+}
+
+impl RouteInfo {
+    pub(crate) fn of<M: Message>(options: RouteOptions, concurrent: bool) -> Self {
+        Self {
+            name: M::NAME,
+            type_id: TypeId::of::<M>(),
+            options,
+            concurrent,
+            fallible: M::FALLIBLE,
+            layout: Layout::of::<M, M::Reply>().ok().map(Arc::new),
+            schemas: Schemas::of::<M>,
+            ledger: Arc::default(),
+        }
+    }
+}
+
+impl Schemas {
+    fn of<M: Message>() -> Self {
+        Self {
+            message: schemars::schema_for!(M).to_value(),
+            reply: schemars::schema_for!(M::Reply).to_value(),
+        }
+    }
+}
+
+impl<C> fmt::Debug for Routes<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.entries.iter().map(|route| route.info.name)).finish()
+    }
+}
+
+impl fmt::Debug for RouteInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteInfo").field("name", &self.name).field("options", &self.options).finish()
+    }
+}

@@ -1,0 +1,396 @@
+//! The actix actor that hosts a component: it owns the state, runs its turns, rebuilds it after a
+//! panic.
+
+use std::{
+    fmt,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{self, Poll},
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, ActorContext, ActorFuture, AsyncContext};
+use botzilla_wire::Code;
+use tokio::{
+    sync::oneshot,
+    task::JoinSet,
+    time::{Sleep, sleep},
+};
+
+use crate::{
+    call::{Call, failure},
+    component::HookError,
+    contain::{self, Panicked},
+    context::{Ctx, Shared},
+    hosted::{Hosted, Order, Status, refuse_stopped},
+    restart::Restarts,
+    routes::{Route, Run},
+    turn::{Control, InPlace, Interrupt, OwningTurn},
+    watchdog,
+};
+
+/// After so many messages, or so long, whichever is first, the others on the thread have their turn.
+const BURST: usize = 64;
+const SLICE: Duration = Duration::from_millis(1);
+
+/// How a component's state comes to be, starts and stops; made on the component's thread.
+pub(crate) trait Life<C> {
+    fn build(&mut self) -> Result<C, HookError>;
+    fn start(&self, state: Box<C>, shared: Rc<Shared<C>>) -> OwningTurn<C>;
+    fn stop(&self, state: Box<C>, shared: Rc<Shared<C>>) -> OwningTurn<C>;
+}
+
+/// Hosts one component.
+pub(crate) struct Supervisor<C: 'static> {
+    state: Option<Box<C>>,
+    life: Box<dyn Life<C>>,
+    routes: Vec<Route<C>>,
+    shared: Rc<Shared<C>>,
+    hosted: Arc<Hosted>,
+    phase: Phase<C>,
+    restarts: Restarts,
+    /// Calls of handlers without state.
+    beside: JoinSet<()>,
+    started: Option<oneshot::Sender<Result<(), String>>>,
+    pulse: Arc<watchdog::Pulse>,
+}
+
+enum Phase<C> {
+    Building,
+    Starting(OwningTurn<C>),
+    Idle,
+    Running(OwningTurn<C>, Rc<Control>),
+    /// After a panic, until the back-off is over.
+    Resting(Pin<Box<Sleep>>),
+    Stopping(OwningTurn<C>),
+    /// What the component is told to its callers from now on.
+    Ended(String),
+}
+
+impl<C: 'static> Supervisor<C> {
+    pub(crate) fn new(
+        shared: Rc<Shared<C>>,
+        life: Box<dyn Life<C>>,
+        routes: Vec<Route<C>>,
+        started: oneshot::Sender<Result<(), String>>,
+    ) -> Self {
+        Self {
+            state: None,
+            life,
+            routes,
+            hosted: shared.hosted.clone(),
+            shared,
+            phase: Phase::Building,
+            restarts: Restarts::default(),
+            beside: JoinSet::new(),
+            started: Some(started),
+            pulse: watchdog::Pulse::of_this_thread(),
+        }
+    }
+
+    /// One poll: as many turns as fit in a slice.
+    fn turns(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+        self.hosted.mailbox.register(cx.waker());
+        let mut burst = Burst::default();
+        loop {
+            match &mut self.phase {
+                Phase::Building => self.build(),
+                Phase::Starting(turn) => {
+                    let Poll::Ready(end) = turn.as_mut().poll(cx) else { return Poll::Pending };
+                    match (end.panicked, end.refused) {
+                        (None, None) => {
+                            self.state = Some(end.state);
+                            self.phase = Phase::Idle;
+                            self.hosted.set_status(Status::Running);
+                            if let Some(started) = self.started.take() {
+                                drop(started.send(Ok(())));
+                            }
+                        }
+                        (panicked, refused) => {
+                            drop_state(end.state);
+                            let why = refused.or(panicked.map(|panicked| panicked.to_string()));
+                            self.failed(&why.unwrap_or_default());
+                        }
+                    }
+                }
+                Phase::Idle => {
+                    if !burst.may_go_on() {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    if self.next(&mut burst, cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+                Phase::Running(turn, control) => {
+                    if self.hosted.order() == Order::Cut {
+                        control.interrupt(Interrupt::Stop);
+                    } else if self.hosted.mailbox.has_urgent() {
+                        control.interrupt(Interrupt::Urgent);
+                    }
+                    let Poll::Ready(end) = turn.as_mut().poll(cx) else { return Poll::Pending };
+                    self.phase = Phase::Idle;
+                    match end.panicked {
+                        None => self.state = Some(end.state),
+                        Some(panicked) => {
+                            drop_state(end.state);
+                            self.panicked(&panicked);
+                        }
+                    }
+                }
+                Phase::Resting(sleep) => {
+                    if self.hosted.order() != Order::Serve {
+                        self.phase = Phase::Ended(String::new());
+                        continue;
+                    }
+                    if sleep.as_mut().poll(cx).is_pending() {
+                        // An urgent message can't be run by nobody: it waits for the rebuild like
+                        // the others, and its deadline bounds the wait.
+                        return Poll::Pending;
+                    }
+                    self.phase = Phase::Building;
+                }
+                Phase::Stopping(turn) => {
+                    if self.hosted.order() != Order::Cut {
+                        let Poll::Ready(end) = turn.as_mut().poll(cx) else { return Poll::Pending };
+                        drop_state(end.state);
+                    }
+                    self.phase = Phase::Ended(String::new());
+                }
+                Phase::Ended(why) => {
+                    let why = std::mem::take(why);
+                    self.end(why);
+                    return Poll::Ready(());
+                }
+            }
+        }
+    }
+
+    fn build(&mut self) {
+        match contain::catch(|| self.life.build()) {
+            Ok(Ok(state)) => {
+                let turn = self.life.start(Box::new(state), self.shared.clone());
+                self.phase = Phase::Starting(turn);
+            }
+            Ok(Err(error)) => self.failed(&error.to_string()),
+            Err(panicked) => self.failed(&format!("its factory panicked: {panicked}")),
+        }
+    }
+
+    /// A factory or start hook that failed: at first it is the spawner's to know, later it counts as
+    /// a restart that didn't hold.
+    fn failed(&mut self, why: &str) {
+        if let Some(started) = self.started.take() {
+            drop(started.send(Err(why.to_owned())));
+            self.phase = Phase::Ended(format!("it didn't start: {why}"));
+        } else {
+            self.rest(why);
+        }
+    }
+
+    fn panicked(&mut self, panicked: &Panicked) {
+        tracing::error!(component = %self.hosted.name, %panicked, "a handler panicked; the component is rebuilt");
+        self.rest(&panicked.to_string());
+    }
+
+    fn rest(&mut self, why: &str) {
+        self.state = None;
+        self.shared.tasks.borrow_mut().abort_all();
+        self.shared.turns.borrow_mut().clear();
+        match self.restarts.next(Instant::now()) {
+            Some(back_off) => {
+                self.hosted.restarts.store(
+                    self.restarts.total(),
+                    std::sync::atomic::Ordering::Relaxed,
+                );
+                self.hosted.set_status(Status::Resting);
+                self.phase = Phase::Resting(Box::pin(sleep(back_off)));
+            }
+            None => {
+                tracing::error!(component = %self.hosted.name, why, "too many restarts; the component is stopped");
+                self.phase = Phase::Ended(format!("it was restarted too often; last: {why}"));
+            }
+        }
+    }
+
+    /// Runs one thing that waits, or says that nothing does.
+    fn next(&mut self, burst: &mut Burst, cx: &mut task::Context<'_>) -> Poll<()> {
+        while let Poll::Ready(Some(_)) = self.beside.poll_join_next(cx) {}
+        let order = self.hosted.order();
+        if order == Order::Cut {
+            self.stop();
+            return Poll::Ready(());
+        }
+        let call = self.hosted.mailbox.pop_urgent();
+        if call.is_none() {
+            let turn = self.shared.turns.borrow_mut().pop_front();
+            if let Some(turn) = turn {
+                self.local(turn);
+                return Poll::Ready(());
+            }
+        }
+        match call.or_else(|| self.hosted.mailbox.pop()) {
+            Some(call) => {
+                self.call(call, burst, cx);
+                Poll::Ready(())
+            }
+            None if order == Order::Drain && self.beside.is_empty() => {
+                self.stop();
+                Poll::Ready(())
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    fn call(&mut self, call: Call, burst: &mut Burst, cx: &mut task::Context<'_>) {
+        if call.is_cancelled() {
+            call.refuse(failure(Code::Cancelled, false, "its caller went away before it began"));
+            return;
+        }
+        let now = burst.now();
+        if call.head.deadline <= now {
+            call.refuse(failure(Code::Expired, false, "its deadline passed in the queue"));
+            return;
+        }
+        match &self.routes[call.route].run {
+            Run::InPlace(run) => {
+                let state = self.state.as_mut().expect("an idle component has its state");
+                if let InPlace::Panicked(panicked) = run(state, call, &self.shared) {
+                    if let Some(state) = self.state.take() {
+                        drop_state(state);
+                    }
+                    self.panicked(&panicked);
+                }
+            }
+            Run::Owning(run) => {
+                let state = self.state.take().expect("an idle component has its state");
+                let control = Rc::new(Control::default());
+                let turn = run(state, call, self.shared.clone(), control.clone());
+                self.phase = Phase::Running(turn, control);
+            }
+            Run::Beside(run) => {
+                self.beside.spawn_local(run(call, self.shared.clone()));
+                // Registers this task's waker with the new one.
+                while let Poll::Ready(Some(_)) = self.beside.poll_join_next(cx) {}
+            }
+        }
+    }
+
+    fn local(&mut self, turn: crate::context::LocalTurn<C>) {
+        let state = self.state.as_mut().expect("an idle component has its state");
+        let ctx = Ctx::outside(self.shared.clone());
+        if let Err(panicked) = contain::catch(|| turn(state, &ctx)) {
+            if let Some(state) = self.state.take() {
+                drop_state(state);
+            }
+            self.panicked(&panicked);
+        }
+    }
+
+    fn stop(&mut self) {
+        self.hosted.set_status(Status::Stopping);
+        self.phase = match self.state.take() {
+            Some(state) => Phase::Stopping(self.life.stop(state, self.shared.clone())),
+            None => Phase::Ended(String::new()),
+        };
+    }
+
+    fn end(&mut self, why: String) {
+        self.shared.tasks.borrow_mut().abort_all();
+        self.beside.abort_all();
+        self.hosted.close(&why);
+        self.hosted.set_status(Status::Ended(why));
+        self.shared.node.forget(&self.hosted);
+    }
+}
+
+impl<C: 'static> Drop for Supervisor<C> {
+    /// The thread ends with the component still on it: whoever waits is told.
+    fn drop(&mut self) {
+        if let Some(state) = self.state.take() {
+            drop_state(state);
+        }
+        if !matches!(self.hosted.status(), Status::Ended(_)) {
+            for call in self.hosted.mailbox.close() {
+                refuse_stopped(call, "its thread ended");
+            }
+            self.hosted.set_status(Status::Ended("its thread ended".to_owned()));
+        }
+    }
+}
+
+impl<C: 'static> Actor for Supervisor<C> {
+    type Context = actix::Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.spawn(Turns);
+    }
+}
+
+/// Drives the turns with the actor's own state at hand.
+struct Turns;
+
+impl<C: 'static> ActorFuture<Supervisor<C>> for Turns {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut Supervisor<C>,
+        ctx: &mut actix::Context<Supervisor<C>>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        let pulse = actor.pulse.clone();
+        let _busy = pulse.enter(&actor.hosted);
+        let poll = actor.turns(cx);
+        if poll.is_ready() {
+            ctx.stop();
+        }
+        poll
+    }
+}
+
+/// Counts the turns of one poll and reads the clock once a turn at most.
+#[derive(Default)]
+struct Burst {
+    turns: usize,
+    started: Option<Instant>,
+    now: Option<Instant>,
+}
+
+impl Burst {
+    fn now(&mut self) -> Instant {
+        let now = *self.now.get_or_insert_with(Instant::now);
+        self.started.get_or_insert(now);
+        now
+    }
+
+    fn may_go_on(&mut self) -> bool {
+        self.turns += 1;
+        if self.turns > BURST {
+            return false;
+        }
+        // The clock is read anew after each turn, for the slice and for the next deadline.
+        match self.started {
+            Some(started) => {
+                let now = Instant::now();
+                self.now = Some(now);
+                now.saturating_duration_since(started) < SLICE
+            }
+            None => true,
+        }
+    }
+}
+
+/// A state's Drop is other people's code too.
+fn drop_state<C>(state: Box<C>) {
+    if let Err(panicked) = contain::catch(|| drop(state)) {
+        tracing::error!(%panicked, "a component's state panicked when it was dropped");
+    }
+}
+
+impl<C> fmt::Debug for Supervisor<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Supervisor").field("component", &self.hosted.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,255 @@
+//! One handler's run on one message, whatever becomes of it: reply, panic, interruption.
+
+use std::{
+    cell::Cell,
+    future::Future,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{self, Poll, Waker},
+};
+
+use botzilla_wire::Code;
+
+use crate::{
+    Answer, Component, Ctx, Handler, Message,
+    ambient::Ambient,
+    call::{Call, Head, ReplyTo, failure},
+    contain::{self, Panicked},
+    context::{Cancel, Shared},
+};
+
+/// How a handler in place ended.
+pub(crate) enum InPlace {
+    Ended,
+    Panicked(Panicked),
+}
+
+/// A future that owns the state while a handler runs, and gives it back.
+pub(crate) type OwningTurn<C> = Pin<Box<dyn Future<Output = TurnEnd<C>>>>;
+
+pub(crate) struct TurnEnd<C> {
+    pub(crate) state: Box<C>,
+    pub(crate) panicked: Option<Panicked>,
+    /// What a start hook returned.
+    pub(crate) refused: Option<String>,
+}
+
+/// How the supervisor speaks to a handler that is running.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    interrupt: Cell<Option<Interrupt>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interrupt {
+    /// An urgent message waits.
+    Urgent,
+    /// The component must stop now.
+    Stop,
+}
+
+impl Control {
+    pub(crate) fn interrupt(&self, why: Interrupt) {
+        self.interrupt.set(Some(why));
+    }
+}
+
+pub(crate) fn in_place<C, M>(state: &mut C, call: Call, shared: &Rc<Shared<C>>) -> InPlace
+where
+    C: Handler<M>,
+    M: Message,
+{
+    let Some((message, head, to)) = call.open::<M>(shared.limits()) else { return InPlace::Ended };
+    let ctx = Ctx::for_call(shared.clone(), head, None);
+    let answered = contain::catch(|| {
+        let handler = pin!(state.handle(message, &ctx));
+        match handler.poll(&mut task::Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => Some(answer),
+            // `IN_PLACE` promised otherwise; a handler written by hand may have lied.
+            Poll::Pending => None,
+        }
+    });
+    match answered {
+        Ok(Some(Answer::Now(reply))) => to.reply(reply),
+        Ok(Some(Answer::Later(later))) => later.attach(to),
+        Ok(None) => to.no_reply(),
+        Err(panicked) => {
+            to.panicked(&panicked);
+            return InPlace::Panicked(panicked);
+        }
+    }
+    InPlace::Ended
+}
+
+pub(crate) fn owning<C, M, const ABORT: bool>(
+    mut state: Box<C>,
+    call: Call,
+    shared: Rc<Shared<C>>,
+    control: Rc<Control>,
+) -> OwningTurn<C>
+where
+    C: Handler<M>,
+    M: Message,
+{
+    Box::pin(async move {
+        let Some((message, head, mut to)) = call.open::<M>(shared.limits()) else {
+            return TurnEnd { state, panicked: None, refused: None };
+        };
+        let ambient = shared.ambient(&head);
+        let cancel = Cancel::new(ABORT);
+        let ctx = Ctx::for_call(shared, head, Some(cancel.clone()));
+        let end = {
+            let handler = contain::catch(|| state.handle(message, &ctx));
+            match handler {
+                Ok(handler) => drive(handler, &ambient, &control, &cancel, &mut to).await,
+                Err(panicked) => End::Panicked(panicked),
+            }
+        };
+        let panicked = settle(end, to);
+        TurnEnd { state, panicked, refused: None }
+    })
+}
+
+pub(crate) async fn beside<C, M, F, Fut>(
+    function: Rc<F>,
+    call: Call,
+    shared: Rc<Shared<C>>,
+    abort: bool,
+) where
+    C: 'static,
+    M: Message,
+    F: Fn(M, Ctx<C>) -> Fut,
+    Fut: Future<Output = Answer<M::Reply>>,
+{
+    let Some((message, head, mut to)) = call.open::<M>(shared.limits()) else { return };
+    let ambient = shared.ambient(&head);
+    let cancel = Cancel::new(abort);
+    let ctx = Ctx::for_call(shared, head, Some(cancel.clone()));
+    let control = Control::default();
+    let end = match contain::catch(|| function(message, ctx)) {
+        Ok(handler) => drive(handler, &ambient, &control, &cancel, &mut to).await,
+        Err(panicked) => End::Panicked(panicked),
+    };
+    // Without state there is nothing to rebuild: the answer is all.
+    settle(end, to);
+}
+
+enum End<R> {
+    Answered(Answer<R>),
+    Panicked(Panicked),
+    Interrupted(Interrupt),
+    Aborted,
+}
+
+/// Polls a handler to its end, or drops it at an await when it is interrupted or aborted.
+async fn drive<R: crate::Data>(
+    handler: impl Future<Output = Answer<R>>,
+    ambient: &Ambient,
+    control: &Control,
+    cancel: &Cancel,
+    to: &mut ReplyTo<R>,
+) -> End<R> {
+    let mut slot = pin!(Some(handler));
+    let end = std::future::poll_fn(|cx| {
+        if let Some(why) = control.interrupt.get() {
+            return Poll::Ready(End::Interrupted(why));
+        }
+        let handler = slot.as_mut().as_pin_mut().expect("it is emptied only below");
+        match contain::catch(|| ambient.enter(|| handler.poll(cx))) {
+            Ok(Poll::Ready(answer)) => return Poll::Ready(End::Answered(answer)),
+            Ok(Poll::Pending) => {}
+            Err(panicked) => return Poll::Ready(End::Panicked(panicked)),
+        }
+        if cancel.is_wanted() && to.poll_cancelled(cx).is_ready() && cancel.set() {
+            return Poll::Ready(End::Aborted);
+        }
+        Poll::Pending
+    })
+    .await;
+    // What the handler held is dropped here, inside the containment: a Drop may panic too.
+    match contain::catch(|| slot.set(None)) {
+        Ok(()) => end,
+        Err(panicked) => End::Panicked(panicked),
+    }
+}
+
+fn settle<R: crate::Data>(end: End<R>, to: ReplyTo<R>) -> Option<Panicked> {
+    match end {
+        End::Answered(Answer::Now(reply)) => to.reply(reply),
+        End::Answered(Answer::Later(later)) => later.attach(to),
+        End::Interrupted(Interrupt::Urgent) => {
+            to.fail(failure(Code::Interrupted, true, "an urgent message went first"));
+        }
+        End::Interrupted(Interrupt::Stop) => {
+            to.fail(failure(Code::Stopped, true, "it was stopped while its handler ran"));
+        }
+        End::Aborted => to.fail(failure(Code::Cancelled, true, "the caller went away")),
+        End::Panicked(panicked) => {
+            to.panicked(&panicked);
+            return Some(panicked);
+        }
+    }
+    None
+}
+
+/// The start hook as a turn.
+pub(crate) fn starting<C: Component>(mut state: Box<C>, shared: Rc<Shared<C>>) -> OwningTurn<C> {
+    Box::pin(async move {
+        let ambient = shared.ambient(&shared.own_head());
+        let ctx = Ctx::outside(shared);
+        let (refused, panicked) = {
+            let hook = contain::catch(|| state.on_start(&ctx));
+            match hook {
+                Ok(hook) => match contained(hook, &ambient).await {
+                    Ok(Ok(())) => (None, None),
+                    Ok(Err(error)) => (Some(error.to_string()), None),
+                    Err(panicked) => (None, Some(panicked)),
+                },
+                Err(panicked) => (None, Some(panicked)),
+            }
+        };
+        TurnEnd { state, panicked, refused }
+    })
+}
+
+/// The stop hook as a turn.
+pub(crate) fn stopping<C: Component>(mut state: Box<C>, shared: Rc<Shared<C>>) -> OwningTurn<C> {
+    Box::pin(async move {
+        let ambient = shared.ambient(&shared.own_head());
+        let ctx = Ctx::outside(shared);
+        let panicked = {
+            let hook = contain::catch(|| state.on_stop(&ctx));
+            match hook {
+                Ok(hook) => contained(hook, &ambient).await.err(),
+                Err(panicked) => Some(panicked),
+            }
+        };
+        TurnEnd { state, panicked, refused: None }
+    })
+}
+
+async fn contained<T>(future: impl Future<Output = T>, ambient: &Ambient) -> Result<T, Panicked> {
+    let mut slot = pin!(Some(future));
+    let output = std::future::poll_fn(|cx| {
+        let future = slot.as_mut().as_pin_mut().expect("it is emptied only below");
+        match contain::catch(|| ambient.enter(|| future.poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        }
+    })
+    .await;
+    contain::catch(|| slot.set(None))?;
+    output
+}
+
+/// A message of which only the head is known: what a hook's own asks inherit.
+impl<C> Shared<C> {
+    fn own_head(&self) -> Head {
+        Head {
+            sender: None,
+            sender_node: self.node.id(),
+            deadline: std::time::Instant::now() + self.node.default_time(),
+            path: None,
+        }
+    }
+}
