@@ -71,6 +71,10 @@ impl Mailbox {
         }
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queues.lock().closed
+    }
+
     pub(crate) fn has_urgent(&self) -> bool {
         !self.queues.lock().urgent.is_empty()
     }

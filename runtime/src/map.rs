@@ -1,0 +1,156 @@
+//! String maps, as in the Go library that this one re-imagines: one listener, a map in, a map out.
+
+use std::{collections::BTreeMap, fmt, future::IntoFuture, time::Duration};
+
+// Any executor will do: none of the node's futures needs one of a kind.
+use futures_util::executor::block_on;
+
+use crate::{CallError, ComponentRef, Node, NodeConfig, Result};
+
+/// A string map.
+pub type Map = BTreeMap<String, String>;
+
+/// A message that is a string map. Its reply is a map too, or a text that says why not.
+#[crate::message(reply = Result<Map, String>, name = "map")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MapMessage(pub Map);
+
+/// A component with one listener for string maps.
+///
+/// ```no_run
+/// use botzilla::{Map, MapComponent};
+///
+/// # fn main() -> botzilla::Result<()> {
+/// let lamp = MapComponent::new("127.0.0.1:6985", "a passphrase of 16 bytes or more", "lamp", 0, |map| {
+///     let colour = map.get("colour").ok_or("no colour given")?;
+///     Ok(Map::from([("shines".to_owned(), colour.clone())]))
+/// })?;
+/// let reply = lamp.send_message("switch", &Map::from([("on".to_owned(), "true".to_owned())]))?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct MapComponent {
+    name: String,
+    node: Node,
+}
+
+impl MapComponent {
+    /// A component on a node and a thread of its own that listens on `port` (0: any free one).
+    /// Blocks until it is registered; not for use within async code, which has [`MapComponent::on`].
+    ///
+    /// # Errors
+    ///
+    /// A setting can't be used, the registry wasn't reached, or the name is taken.
+    pub fn new<F>(
+        registry: &str,
+        secret: &str,
+        name: &str,
+        port: u16,
+        listener: F,
+    ) -> Result<Self>
+    where
+        F: Fn(Map) -> Result<Map, String> + Send + 'static,
+    {
+        let config = NodeConfig::new(registry, secret)?.listen(format!("0.0.0.0:{port}"));
+        let node = Node::start_blocking(config)?;
+        block_on(async {
+            let spawned = Self::on(&node, name, listener).await;
+            if spawned.is_err() {
+                node.shutdown(Duration::ZERO).await;
+            }
+            spawned
+        })
+    }
+
+    /// A component on a node that is there already.
+    ///
+    /// # Errors
+    ///
+    /// The name can't be one, or is taken.
+    pub async fn on<F>(node: &Node, name: &str, listener: F) -> Result<Self>
+    where
+        F: Fn(Map) -> Result<Map, String> + Send + 'static,
+    {
+        node.spawn(name, move |message: MapMessage| listener(message.0)).await?;
+        Ok(Self { name: name.to_owned(), node: node.clone() })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The node that it is on.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    fn component(&self, name: &str) -> ComponentRef {
+        let sender = botzilla_wire::Name::new(&self.name).ok();
+        self.node.component_from(name, sender)
+    }
+
+    /// Asks another component: a map out, a map back.
+    ///
+    /// # Errors
+    ///
+    /// The other component said no ([`MapError::Refused`]), or couldn't be asked.
+    pub async fn ask(&self, name: &str, map: Map) -> Result<Map, MapError> {
+        match self.component(name).ask(MapMessage(map)).await {
+            Ok(Ok(map)) => Ok(map),
+            Ok(Err(reason)) => Err(MapError::Refused { component: name.to_owned(), reason }),
+            Err(error) => Err(MapError::Call(error)),
+        }
+    }
+
+    /// [`MapComponent::ask`] for programs that aren't async: blocks.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn send_message(&self, name: &str, map: &Map) -> Result<Map, MapError> {
+        block_on(self.ask(name, map.clone()))
+    }
+
+    /// A map for all components that listen to maps. Their replies are dropped.
+    ///
+    /// # Errors
+    ///
+    /// It couldn't be sent at all.
+    pub fn broadcast_message(&self, map: &Map) -> Result<crate::BroadcastReport, CallError> {
+        let broadcast = self.node.broadcast_from(&self.name, MapMessage(map.clone()));
+        block_on(broadcast.into_future())
+    }
+
+    /// The names of all components. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// The registry can't be asked.
+    pub fn get_components(&self) -> Result<Vec<String>, CallError> {
+        block_on(self.node.components())
+    }
+}
+
+/// Why a string map wasn't answered.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MapError {
+    /// The listener returned an error.
+    #[error("{component:?} refused: {reason}")]
+    Refused {
+        /// Who.
+        component: String,
+        /// What its listener said.
+        reason: String,
+    },
+    /// The listener couldn't be asked.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+impl fmt::Debug for MapComponent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapComponent").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,150 @@
+//! What comes in over the connections, handed to the components that it is for.
+
+use std::sync::Arc;
+
+use botzilla_wire::{Code, Failure, NodeId, route::Scope};
+
+use super::{Inner, Node};
+use crate::{
+    broadcast::fan_out,
+    call::{Body, Call, EncodedTo, Head, Seat, failure},
+    hosted::Hosted,
+    link::{Counters, Host, Inbound, InboundRoute, Link},
+};
+
+/// What an inbound route leads to.
+pub(crate) struct Resolved {
+    hosted: Arc<Hosted>,
+    route: usize,
+}
+
+impl Host for Inner {
+    fn request(&self, link: &Arc<Link>, inbound: Inbound) {
+        match &inbound.route.info.scope {
+            Scope::Component(name) => {
+                let resolved = match self.resolve_route(&inbound.route, name) {
+                    Ok(resolved) => resolved,
+                    Err(failure) => return inbound.responder.fail(failure),
+                };
+                deliver(link.peer(), &resolved, inbound);
+            }
+            Scope::Group(_) | Scope::Everyone => match self.node() {
+                Some(node) => fan_out(&node, link.peer(), inbound),
+                None => drop(inbound),
+            },
+        }
+    }
+
+    fn cancelled(&self, _: &Arc<Link>, _: u64) {
+        // Whoever runs or queues the message asks its responder.
+    }
+
+    fn up(&self, _: &Arc<Link>) {
+        self.moved();
+    }
+
+    fn down(&self, link: &Arc<Link>, _: &str, _: bool) {
+        self.moved();
+        if !self.links.is_connected(link.peer()) {
+            self.replica.write().link_lost(&link.peer());
+        }
+        if let Some(directory) = self.directory.get() {
+            directory.link_down(link.peer());
+        }
+    }
+
+    fn counted(&self, peer: NodeId, counters: Counters) {
+        self.past.lock().add(peer, counters);
+    }
+}
+
+impl Inner {
+    fn resolve_route(&self, route: &InboundRoute, name: &str) -> Result<Arc<Resolved>, Failure> {
+        let mut known = route.resolved.lock();
+        if let Some(resolved) = &*known
+            && !resolved.hosted.mailbox.is_closed()
+        {
+            return Ok(resolved.clone());
+        }
+        let Some(hosted) = self.hosted_named(name) else {
+            return Err(failure(
+                Code::NoSuchComponent,
+                false,
+                format!("it isn't on node {} any more", self.id),
+            ));
+        };
+        let info = &route.info;
+        let Some(at) = hosted.route_named(&info.message) else {
+            return Err(failure(Code::NoHandler, false, hosted.handles()));
+        };
+        check_schema(&hosted, at, info)?;
+        let resolved = Arc::new(Resolved { hosted, route: at });
+        *known = Some(resolved.clone());
+        Ok(resolved)
+    }
+}
+
+/// Bincode tells fields by their place: both sides must mean the same ones.
+pub(crate) fn check_schema(
+    hosted: &Hosted,
+    route: usize,
+    theirs: &botzilla_wire::route::Route,
+) -> Result<(), Failure> {
+    use botzilla_wire::Encoding;
+    if theirs.encoding != Encoding::Bincode {
+        return Ok(());
+    }
+    let ours = hosted.routes[route].layout.as_deref();
+    if let (Some(ours), Some(theirs)) = (ours, theirs.fingerprint)
+        && ours.fingerprint().0 == theirs
+    {
+        return Ok(());
+    }
+    tracing::warn!(
+        component = %hosted.name,
+        message = theirs.message,
+        sender = theirs.sender.as_deref().unwrap_or("(no component)"),
+        "refused: the sender's type differs from this component's"
+    );
+    let text = ours.map_or("a type that only travels as JSON", |ours| ours.text());
+    Err(failure(Code::WrongSchema, false, text))
+}
+
+fn deliver(peer: NodeId, resolved: &Resolved, inbound: Inbound) {
+    let hosted = &resolved.hosted;
+    let info = &hosted.routes[resolved.route];
+    info.ledger.open();
+    let call = Call {
+        route: resolved.route,
+        head: Head {
+            sender: inbound.route.info.sender.clone(),
+            sender_node: peer,
+            deadline: inbound.deadline,
+            path: (!inbound.path.is_empty()).then(|| inbound.path.into()),
+        },
+        body: Body::Encoded {
+            encoding: inbound.route.info.encoding,
+            payload: inbound.payload,
+            to: EncodedTo::Remote(inbound.responder, inbound.kind),
+        },
+        seat: Seat { permit: None, ledger: info.ledger.clone() },
+    };
+    if let Err(call) = hosted.mailbox.push(call, info.options.urgent) {
+        crate::hosted::refuse_stopped(call, "");
+    }
+}
+
+impl Node {
+    /// Takes a component that has ended out of the node.
+    pub(crate) fn forget(&self, hosted: &Arc<Hosted>) {
+        let mut components = self.0.components.write();
+        if components.get(&hosted.name).is_some_and(|known| Arc::ptr_eq(known, hosted)) {
+            components.remove(&hosted.name);
+            drop(components);
+            self.0.moved();
+            if let Some(directory) = self.0.directory.get() {
+                directory.gone(&hosted.name);
+            }
+        }
+    }
+}

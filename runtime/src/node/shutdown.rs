@@ -1,0 +1,208 @@
+//! Going down: refuse what is new, drain, cut at the deadline, report.
+
+use std::{
+    fmt,
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use super::{Node, Phase, is_public};
+use crate::hosted::{Hosted, Status};
+
+/// How long what was cut at the deadline may take to notice.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// What a shutdown found and did. Every component is in one of the three lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Components that finished their queue and stopped.
+    pub drained: Vec<String>,
+    /// Components whose running handler was dropped, or whose queue was refused, at the deadline.
+    pub cut: Vec<String>,
+    /// Components that hold their thread and couldn't be stopped.
+    pub stuck: Vec<String>,
+    /// Queued messages that were refused as stopped.
+    pub refused: u64,
+    /// Messages of this node that ended as disconnected.
+    pub unanswered: u64,
+    /// Messages of other nodes that got no outcome from this one.
+    pub owed: u64,
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} components drained, {} cut, {} stuck; {} messages refused, {} unanswered, {} owed",
+            self.drained.len(),
+            self.cut.len(),
+            self.stuck.len(),
+            self.refused,
+            self.unanswered,
+            self.owed
+        )
+    }
+}
+
+impl Node {
+    /// Ends the node within `time` and a little: takes nothing new, lets queues drain, cuts what is
+    /// left at the deadline, and says what became of everything. Nothing of the node outlives it but
+    /// threads that a component blocks; the report names these.
+    pub async fn shutdown(&self, time: Duration) -> ShutdownReport {
+        let deadline = Instant::now() + time;
+        let (done, report) = tokio::sync::oneshot::channel();
+        let (alive, watched) = mpsc::channel::<()>();
+        let node = self.clone();
+        let began = self.0.arbiter.spawn_fn(move || {
+            actix_rt::spawn(async move {
+                let report = node.go_down(deadline).await;
+                drop(done.send(report));
+                drop(alive);
+            });
+        });
+        if !began {
+            return ShutdownReport::default();
+        }
+        // A component may block the node's thread for ever; then this is what still ends in time.
+        let (gave_up, given_up) = tokio::sync::oneshot::channel::<()>();
+        let patience = time + GRACE * 3;
+        let watch = std::thread::Builder::new().name("botzilla-shutdown".to_owned());
+        let watching = watch.spawn(move || {
+            if watched.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+                drop(gave_up.send(()));
+            } else {
+                // Keeps the other side from taking the end of this thread for giving up.
+                std::mem::forget(gave_up);
+            }
+        });
+        tokio::select! {
+            report = report => report.unwrap_or_default(),
+            Ok(()) = given_up, if watching.is_ok() => self.report_stuck(),
+        }
+    }
+
+    /// Runs until a signal asks the process to end (Ctrl-C, or SIGTERM), or [`Node::shutdown`] was
+    /// called; then shuts down within 5 s.
+    ///
+    /// # Errors
+    ///
+    /// Signals can't be waited for.
+    pub async fn until_shutdown(&self) -> crate::Result<()> {
+        let stopping = self.0.stopping.clone();
+        let signalled = self.on_thread(|| async { signal().await });
+        tokio::select! {
+            () = stopping.cancelled() => {
+                self.0.stopped.cancelled().await;
+            }
+            signalled = signalled => {
+                if let Some(Err(error)) = signalled {
+                    return Err(error.into());
+                }
+                let report = self.shutdown(Duration::from_secs(5)).await;
+                tracing::info!(%report, "shut down");
+            }
+        }
+        Ok(())
+    }
+
+    async fn go_down(&self, deadline: Instant) -> ShutdownReport {
+        let inner = &self.0;
+        let components: Vec<Arc<Hosted>> = {
+            // Under the lock that a spawn takes: whoever comes later is refused.
+            let components = inner.components.write();
+            let mut phase = inner.phase.lock();
+            if *phase == Phase::Stopping {
+                drop((phase, components));
+                inner.stopped.cancelled().await;
+                return ShutdownReport::default();
+            }
+            *phase = Phase::Stopping;
+            components.values().cloned().collect()
+        };
+        inner.stopping.cancel();
+        inner.moved();
+        if let Some(directory) = inner.directory.get() {
+            // A registry that doesn't answer must not eat the time for draining.
+            let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+            drop(inner.deadlines.within(half, directory.leave()).await);
+        }
+        let mut report = ShutdownReport::default();
+        components.iter().for_each(|hosted| hosted.order_stop());
+        let drained = async {
+            for hosted in &components {
+                hosted.ended().await;
+            }
+        };
+        let in_time = inner.deadlines.within(deadline, drained).await.is_ok();
+        let (mut cut, mut names) = (Vec::new(), Vec::new());
+        for hosted in &components {
+            if in_time || matches!(hosted.status(), Status::Ended(_)) {
+                names.push(hosted.name.to_string());
+            } else {
+                report.refused += hosted.close("its node shut down") as u64;
+                hosted.order_cut();
+                cut.push(hosted.clone());
+            }
+        }
+        let grace = Instant::now() + GRACE;
+        for hosted in cut {
+            let list = match inner.deadlines.within(grace, hosted.ended()).await {
+                Ok(()) => &mut report.cut,
+                Err(_) => &mut report.stuck,
+            };
+            list.push(hosted.name.to_string());
+        }
+        report.drained = names;
+        let public = |names: &mut Vec<String>| {
+            names.retain(|name| is_public(name));
+            names.sort_unstable();
+        };
+        public(&mut report.drained);
+        public(&mut report.cut);
+        public(&mut report.stuck);
+        let links = inner.links.shutdown(deadline.max(Instant::now() + GRACE)).await;
+        report.unanswered = links.open as u64;
+        report.owed = links.owed as u64;
+        inner.components.write().clear();
+        inner.conduits.lock().clear();
+        inner.threads.lock().drain(..).for_each(|arbiter| {
+            arbiter.stop();
+        });
+        inner.stopped.cancel();
+        report
+    }
+
+    /// The node's own thread is held by a component.
+    fn report_stuck(&self) -> ShutdownReport {
+        let mut report = ShutdownReport::default();
+        for hosted in self.0.hosted() {
+            if is_public(&hosted.name) {
+                hosted.order_cut();
+                report.refused += hosted.close("its node shut down") as u64;
+                report.stuck.push(hosted.name.to_string());
+            }
+        }
+        for link in self.0.links.all() {
+            report.unanswered += link.open() as u64;
+            report.owed += link.owed() as u64;
+        }
+        self.0.stopping.cancel();
+        self.0.stopped.cancel();
+        report
+    }
+}
+
+#[cfg(unix)]
+async fn signal() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}

@@ -1,0 +1,446 @@
+//! Putting a component on a node.
+
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    marker::PhantomData,
+    pin::Pin,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+};
+
+use actix::Actor;
+use botzilla_wire::Name;
+use tokio::sync::oneshot;
+
+use super::Node;
+use crate::{
+    Answer, Component, Ctx, Data, Message, SpawnError,
+    component::HookError,
+    context::Shared,
+    hosted::Hosted,
+    mailbox::Mailbox,
+    reference::ComponentRef,
+    routes::{RouteInfo, RouteOptions, Routes},
+    supervisor::{Life, Supervisor},
+    turn::{self, OwningTurn, TurnEnd},
+};
+
+/// What [`Node::spawn`] takes: a factory of a component, or a handler that is a function.
+///
+/// `Kind` tells them apart and is inferred.
+#[diagnostic::on_unimplemented(
+    message = "this can't be spawned as a component",
+    note = "give a factory (`Drive::default`, `|| Drive::new(port)`, or one that returns a `Result`) of a `#[botzilla::component]`, or a function marked `#[botzilla::handler]`"
+)]
+pub trait IntoComponent<Kind>: Send + 'static {
+    /// The component's state; `()` for a function.
+    type State: 'static;
+
+    #[doc(hidden)]
+    fn into_component(self) -> Blueprint<Self::State>;
+}
+
+/// What is needed to build a component on whichever thread it will live.
+#[doc(hidden)]
+pub struct Blueprint<C> {
+    groups: Vec<String>,
+    plan: Box<dyn FnOnce() -> Plan<C> + Send>,
+}
+
+/// The same on that thread.
+struct Plan<C> {
+    routes: Routes<C>,
+    life: Box<dyn Life<C>>,
+}
+
+impl<C> fmt::Debug for Blueprint<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blueprint").field("groups", &self.groups).finish_non_exhaustive()
+    }
+}
+
+/// A component that is about to be put on a node: await it.
+#[must_use = "nothing is spawned until this is awaited"]
+pub struct Spawn<C: 'static> {
+    node: Node,
+    name: String,
+    blueprint: Blueprint<C>,
+    own_thread: bool,
+    reserved: bool,
+}
+
+impl<C: 'static> Spawn<C> {
+    pub(crate) fn new(node: Node, name: String, blueprint: Blueprint<C>) -> Self {
+        Self { node, name, blueprint, own_thread: false, reserved: false }
+    }
+
+    /// Joins these groups, besides those of its attribute.
+    pub fn groups(mut self, groups: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.blueprint.groups.extend(groups.into_iter().map(Into::into));
+        self
+    }
+
+    /// Runs on a thread of its own: for components that block or compute for long.
+    pub fn own_thread(mut self) -> Self {
+        self.own_thread = true;
+        self
+    }
+
+    /// Allows a name that is the runtime's own.
+    #[doc(hidden)]
+    pub fn reserved(mut self) -> Self {
+        self.reserved = true;
+        self
+    }
+
+    async fn spawn(self) -> Result<ComponentRef, SpawnError> {
+        let Self { node, name, blueprint, own_thread, reserved } = self;
+        let name = check_name(&name, reserved)?;
+        let groups = group_names(&blueprint.groups)?;
+        let (described, description) = oneshot::channel();
+        let (hosted_here, hosted) = oneshot::channel::<Option<Arc<Hosted>>>();
+        let (started, start) = oneshot::channel();
+        let build = {
+            let node = node.clone();
+            let plan = blueprint.plan;
+            move || {
+                let Plan { routes, life } = plan();
+                drop(described.send(routes.infos()));
+                actix_rt::spawn(async move {
+                    let Ok(Some(hosted)) = hosted.await else { return };
+                    let shared = Shared::new(node, hosted);
+                    Supervisor::new(shared, life, routes.entries, started).start();
+                });
+            }
+        };
+        let arbiter = if own_thread { node.own_arbiter().await } else { Some(node.0.arbiter.clone()) };
+        let down = || SpawnError::ShuttingDown { name: name.to_string() };
+        let arbiter = arbiter.ok_or_else(down)?;
+        if !arbiter.spawn_fn(build) {
+            return Err(down());
+        }
+        let infos = description.await.map_err(|_| SpawnError::StartFailed {
+            name: name.to_string(),
+            reason: "its list of handlers couldn't be made (a panic in `routes`?)".to_owned(),
+        })?;
+        let hosted = node.host_component(name.clone(), groups, infos)?;
+        drop(hosted_here.send(Some(hosted.clone())));
+        // From here on, whatever ends this future ends the component.
+        let guard = Unless(Some(hosted.clone()));
+        match start.await {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => {
+                node.forget(&hosted);
+                return Err(SpawnError::StartFailed { name: name.to_string(), reason });
+            }
+            Err(_) => return Err(down()),
+        }
+        if let Some(directory) = node.0.directory.get() {
+            directory.register(&hosted).await?;
+        }
+        guard.keep();
+        Ok(node.component(&*name))
+    }
+}
+
+impl<C: 'static> IntoFuture for Spawn<C> {
+    type Output = Result<ComponentRef, SpawnError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.spawn())
+    }
+}
+
+impl<C> fmt::Debug for Spawn<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spawn").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Ends a component whose spawn didn't come to its end.
+struct Unless(Option<Arc<Hosted>>);
+
+impl Unless {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unless {
+    fn drop(&mut self) {
+        if let Some(hosted) = self.0.take() {
+            hosted.order_cut();
+        }
+    }
+}
+
+impl Node {
+    /// Puts the name on this node.
+    pub(crate) fn host_component(
+        &self,
+        name: Name,
+        groups: Vec<Name>,
+        routes: Vec<RouteInfo>,
+    ) -> Result<Arc<Hosted>, SpawnError> {
+        for (at, route) in routes.iter().enumerate() {
+            if routes[..at].iter().any(|earlier| earlier.name == route.name) {
+                return Err(SpawnError::BadRoutes {
+                    name: name.to_string(),
+                    reason: format!(
+                        "two handlers for a message named {:?}; rename one by `#[botzilla::message(name = \"..\")]`",
+                        route.name
+                    ),
+                });
+            }
+        }
+        let inner = &self.0;
+        let limits = self.limits();
+        let count = inner.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let mailbox = Mailbox::new(
+            limits.messages_per_target as usize,
+            limits.urgent_per_target as usize,
+        );
+        let hosted = Arc::new(Hosted::new(name.clone(), count, groups, routes, mailbox));
+        // Under the lock that shutdown takes to collect the components.
+        let mut components = inner.components.write();
+        if inner.is_stopping() {
+            return Err(SpawnError::ShuttingDown { name: name.to_string() });
+        }
+        if components.contains_key(&name) {
+            return Err(SpawnError::NameTaken {
+                name: name.to_string(),
+                holder: "another component of this node".to_owned(),
+            });
+        }
+        components.insert(name, hosted.clone());
+        drop(components);
+        inner.moved();
+        Ok(hosted)
+    }
+
+    /// A new thread with an arbiter, which ends with the node.
+    async fn own_arbiter(&self) -> Option<actix_rt::ArbiterHandle> {
+        let node = self.clone();
+        self.on_thread(move || async move {
+            let handle = actix_rt::Arbiter::new().handle();
+            node.0.threads.lock().push(handle.clone());
+            handle
+        })
+        .await
+    }
+}
+
+fn check_name(name: &str, reserved: bool) -> Result<Name, SpawnError> {
+    let bad = |reason: String| SpawnError::BadName { name: name.to_owned(), reason };
+    let checked = Name::new(name).map_err(|error| bad(error.to_string()))?;
+    let is_reserved = name == "registry" || name.starts_with("node/") || name.starts_with('_');
+    if is_reserved && !reserved {
+        return Err(bad(
+            "`registry`, `node/..` and names that begin with `_` are the runtime's own".to_owned(),
+        ));
+    }
+    Ok(checked)
+}
+
+fn group_names(groups: &[String]) -> Result<Vec<Name>, SpawnError> {
+    let mut names = Vec::with_capacity(groups.len());
+    for group in groups {
+        let name = Name::new(group).map_err(|error| SpawnError::BadName {
+            name: group.clone(),
+            reason: format!("as a group: {error}"),
+        })?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+// ---- factories ----------------------------------------------------------------------------------
+
+/// A factory that can't fail.
+#[derive(Debug)]
+pub struct ByFactory<C>(PhantomData<C>);
+
+/// A factory that can.
+#[derive(Debug)]
+pub struct ByFallibleFactory<C, E>(PhantomData<(C, E)>);
+
+impl<F, C> IntoComponent<ByFactory<C>> for F
+where
+    F: Fn() -> C + Send + 'static,
+    C: Component,
+{
+    type State = C;
+
+    fn into_component(self) -> Blueprint<C> {
+        of_factory(move || Ok(self()))
+    }
+}
+
+impl<F, C, E> IntoComponent<ByFallibleFactory<C, E>> for F
+where
+    F: Fn() -> Result<C, E> + Send + 'static,
+    C: Component,
+    E: Into<HookError>,
+{
+    type State = C;
+
+    fn into_component(self) -> Blueprint<C> {
+        of_factory(move || self().map_err(Into::into))
+    }
+}
+
+fn of_factory<C: Component>(
+    factory: impl Fn() -> Result<C, HookError> + Send + 'static,
+) -> Blueprint<C> {
+    Blueprint {
+        groups: C::GROUPS.iter().map(|&group| group.to_owned()).collect(),
+        plan: Box::new(|| {
+            let mut routes = Routes::new();
+            C::routes(&mut routes);
+            Plan { routes, life: Box::new(ComponentLife { factory }) }
+        }),
+    }
+}
+
+struct ComponentLife<F> {
+    factory: F,
+}
+
+impl<C: Component, F: Fn() -> Result<C, HookError>> Life<C> for ComponentLife<F> {
+    fn build(&mut self) -> Result<C, HookError> {
+        (self.factory)()
+    }
+
+    fn start(&self, state: Box<C>, shared: Rc<Shared<C>>) -> OwningTurn<C> {
+        turn::starting(state, shared)
+    }
+
+    fn stop(&self, state: Box<C>, shared: Rc<Shared<C>>) -> OwningTurn<C> {
+        turn::stopping(state, shared)
+    }
+}
+
+// ---- functions ----------------------------------------------------------------------------------
+
+/// An `async fn(M) -> Reply`.
+#[derive(Debug)]
+pub struct ByAsyncFunction<M>(PhantomData<M>);
+
+/// An `async fn(M, &Ctx) -> Reply`.
+#[derive(Debug)]
+pub struct ByAsyncFunctionWithCtx<M>(PhantomData<M>);
+
+/// A `fn(M) -> Reply`.
+#[derive(Debug)]
+pub struct ByFunction<M>(PhantomData<M>);
+
+/// A `fn(M, &Ctx) -> Reply`.
+#[derive(Debug)]
+pub struct ByFunctionWithCtx<M>(PhantomData<M>);
+
+impl<F, M> IntoComponent<ByAsyncFunction<M>> for F
+where
+    F: AsyncFn(M) -> M::Reply + Send + 'static,
+    M: Message,
+{
+    type State = ();
+
+    fn into_component(self) -> Blueprint<()> {
+        of_function(|routes| {
+            let function = Rc::new(self);
+            routes.add_function::<M, _, _>(RouteOptions::new(), move |message, _| {
+                let function = function.clone();
+                async move { Answer::Now(function(message).await) }
+            });
+        })
+    }
+}
+
+impl<F, M> IntoComponent<ByAsyncFunctionWithCtx<M>> for F
+where
+    F: AsyncFn(M, &Ctx) -> M::Reply + Send + 'static,
+    M: Message,
+{
+    type State = ();
+
+    fn into_component(self) -> Blueprint<()> {
+        of_function(|routes| {
+            let function = Rc::new(self);
+            routes.add_function::<M, _, _>(RouteOptions::new(), move |message, ctx| {
+                let function = function.clone();
+                async move { Answer::Now(function(message, &ctx).await) }
+            });
+        })
+    }
+}
+
+impl<F, M, R> IntoComponent<ByFunction<M>> for F
+where
+    F: Fn(M) -> R + Send + 'static,
+    M: Message<Reply = R>,
+    // Without it the compiler can't tell this from a function that returns a future.
+    R: Data,
+{
+    type State = ();
+
+    fn into_component(self) -> Blueprint<()> {
+        of_function(|routes| {
+            routes.add_function::<M, _, _>(RouteOptions::new(), move |message, _| {
+                std::future::ready(Answer::Now(self(message)))
+            });
+        })
+    }
+}
+
+impl<F, M, R> IntoComponent<ByFunctionWithCtx<M>> for F
+where
+    F: Fn(M, &Ctx) -> R + Send + 'static,
+    M: Message<Reply = R>,
+    R: Data,
+{
+    type State = ();
+
+    fn into_component(self) -> Blueprint<()> {
+        of_function(|routes| {
+            routes.add_function::<M, _, _>(RouteOptions::new(), move |message, ctx| {
+                std::future::ready(Answer::Now(self(message, &ctx)))
+            });
+        })
+    }
+}
+
+fn of_function(add: impl FnOnce(&mut Routes<()>) + Send + 'static) -> Blueprint<()> {
+    Blueprint {
+        groups: Vec::new(),
+        plan: Box::new(|| {
+            let mut routes = Routes::new();
+            add(&mut routes);
+            Plan { routes, life: Box::new(FunctionLife) }
+        }),
+    }
+}
+
+struct FunctionLife;
+
+impl Life<()> for FunctionLife {
+    fn build(&mut self) -> Result<(), HookError> {
+        Ok(())
+    }
+
+    fn start(&self, state: Box<()>, _: Rc<Shared<()>>) -> OwningTurn<()> {
+        Box::pin(std::future::ready(TurnEnd { state, panicked: None, refused: None }))
+    }
+
+    fn stop(&self, state: Box<()>, _: Rc<Shared<()>>) -> OwningTurn<()> {
+        Box::pin(std::future::ready(TurnEnd { state, panicked: None, refused: None }))
+    }
+}
+
+/// A component that is made of routes alone, such as one string map's listener.
+pub(crate) fn of_routes(add: impl FnOnce(&mut Routes<()>) + Send + 'static) -> Blueprint<()> {
+    of_function(add)
+}

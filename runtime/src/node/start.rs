@@ -1,0 +1,113 @@
+//! Bringing a node up on the thread that runs this.
+
+use std::{
+    net::TcpListener,
+    sync::{Arc, OnceLock, Weak, atomic::AtomicU64},
+    time::Instant,
+};
+
+use actix_rt::ArbiterHandle;
+use botzilla_wire::{NodeId, handshake::Local};
+use parking_lot::{Mutex, RwLock};
+use tokio_util::sync::CancellationToken;
+
+use super::{Inner, Node, Phase};
+use crate::{
+    Error, NodeConfig, Result, StartError,
+    config::RegistryAt,
+    deadline::Deadlines,
+    directory::{client::Directory, replica::Replica},
+    link::{Host, Links, Settings},
+    service,
+    watchdog::Pulse,
+};
+
+pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Result<Node> {
+    let id = random_node_id()?;
+    let listener = if config.short_lived { None } else { Some(listen(&config.listen).await?) };
+    let address = match &listener {
+        Some(listener) => Some(listener.local_addr()?),
+        None => None,
+    };
+    let mut local = Local::new(id, config.secrets.clone());
+    local.limits = config.limits.clone();
+    let now = Instant::now();
+    let node = Node(Arc::new_cyclic(|this: &Weak<Inner>| {
+        let host: Weak<dyn Host> = this.clone();
+        Inner {
+            id,
+            address,
+            started: now,
+            components: RwLock::default(),
+            count: AtomicU64::new(0),
+            links: Links::new(local, host, Settings::default()),
+            replica: RwLock::new(Replica::new()),
+            directory: OnceLock::new(),
+            deadlines: Deadlines::new(now),
+            conduits: Mutex::default(),
+            generation: AtomicU64::new(0),
+            arbiter,
+            pulse: Pulse::of_this_thread(),
+            phase: Mutex::new(Phase::Running),
+            past: Mutex::default(),
+            stopping: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+            threads: Mutex::default(),
+            this: this.clone(),
+            config,
+        }
+    }));
+    let stopped = node.0.stopped.clone();
+    actix_rt::spawn(stopped.run_until_cancelled_owned(node.0.deadlines.clone().drive()));
+    if let Some(listener) = listener {
+        node.0.links.listen(listener)?;
+    }
+    match node.bring_up().await {
+        Ok(()) => Ok(node),
+        Err(error) => {
+            node.shutdown(std::time::Duration::ZERO).await;
+            Err(error)
+        }
+    }
+}
+
+impl Node {
+    async fn bring_up(&self) -> Result<()> {
+        let inner = &self.0;
+        let directory = Directory::new(self.clone());
+        drop(inner.directory.set(directory.clone()));
+        if !inner.config.short_lived {
+            service::spawn(self).await?;
+        }
+        if let RegistryAt::Address(address) = &inner.config.registry {
+            let waited = inner.config.registry_time;
+            let deadline = Instant::now() + waited;
+            let first = directory.connect(deadline).await;
+            first.map_err(|reason| {
+                let address = address.clone();
+                Error::Start(StartError::Registry { address, waited, reason })
+            })?;
+        }
+        if !inner.config.short_lived {
+            let stopped = inner.stopped.clone();
+            actix_rt::spawn(stopped.run_until_cancelled_owned(directory.run()));
+        }
+        Ok(())
+    }
+}
+
+async fn listen(address: &str) -> Result<TcpListener> {
+    let failed = |source| {
+        Error::Start(StartError::Listen { address: address.to_owned(), source })
+    };
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
+    listener.into_std().map_err(failed)
+}
+
+fn random_node_id() -> Result<NodeId> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::Start(StartError::Thread(std::io::Error::other(error.to_string())))
+    })?;
+    Ok(NodeId(bytes))
+}

@@ -1,0 +1,186 @@
+//! What every node answers about itself, as the component `node/<id>`, without user code.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    Counters, Ctx, Node, Result, counters::RouteReport, hosted::{Hosted, Status}, node::is_public,
+};
+
+/// Asks a node about one of its components. Sent to `node/<id>`.
+#[crate::message(reply = Option<Description>, name = "botzilla.Describe")]
+#[derive(Clone, Debug)]
+pub struct Describe {
+    /// The component's name.
+    pub component: String,
+}
+
+/// Asks a node about itself. Sent to `node/<id>`.
+#[crate::message(reply = NodeReport, name = "botzilla.Report")]
+#[derive(Clone, Debug)]
+pub struct Report {}
+
+/// A component, in full.
+#[crate::data]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Description {
+    /// Its name.
+    pub name: String,
+    /// The id of its node, 32 hex digits.
+    pub node: String,
+    /// With the node's id, this incarnation.
+    pub count: u64,
+    /// Its groups.
+    pub groups: Vec<String>,
+    /// `starting`, `running`, `restarting`, `stopping` or `ended`.
+    pub state: String,
+    /// How long it has been on its node, in milliseconds.
+    pub age_ms: u64,
+    /// How often it was rebuilt after a panic.
+    pub restarts: u64,
+    /// Messages in its queue now.
+    pub queued: u64,
+    /// For how many milliseconds it has blocked its thread, if it does.
+    pub blocks_ms: Option<u64>,
+    /// Its handlers, by message.
+    pub handlers: Vec<HandlerDescription>,
+}
+
+/// A handler, in full.
+#[crate::data]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct HandlerDescription {
+    /// The message's name.
+    pub message: String,
+    /// Goes first and interrupts.
+    pub urgent: bool,
+    /// Listens to broadcasts.
+    pub broadcast: bool,
+    /// Runs beside the others.
+    pub concurrent: bool,
+    /// The reply is a `Result`.
+    pub fallible: bool,
+    /// The layout's fingerprint, 16 hex digits; none: JSON only.
+    pub fingerprint: Option<String>,
+    /// The layout that it is a fingerprint of; PROTOCOL.md, section 10.
+    pub layout: Option<String>,
+    /// The message's JSON schema, as JSON text.
+    pub schema: String,
+    /// The reply's JSON schema, as JSON text.
+    pub reply_schema: String,
+    /// What became of its messages, those from this node included.
+    pub counters: Counters,
+}
+
+/// A node, in full.
+#[crate::data]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct NodeReport {
+    /// Its id, 32 hex digits.
+    pub id: String,
+    /// Where it listens.
+    pub address: Option<String>,
+    /// How long it has been up, in milliseconds.
+    pub age_ms: u64,
+    /// Its components.
+    pub components: Vec<String>,
+    /// The nodes that it is connected to.
+    pub peers: Vec<String>,
+    /// What went to and came from others, by route.
+    pub routes: Vec<RouteReport>,
+}
+
+struct Service;
+
+#[crate::component]
+impl Service {
+    #[crate::handler]
+    async fn describe(msg: Describe, ctx: &Ctx<Self>) -> Option<Description> {
+        ctx.node().describe(&msg.component)
+    }
+
+    #[crate::handler]
+    async fn report(_: Report, ctx: &Ctx<Self>) -> NodeReport {
+        ctx.node().report()
+    }
+}
+
+pub(crate) async fn spawn(node: &Node) -> Result<()> {
+    node.spawn(format!("node/{}", node.id()), || Service).reserved().await?;
+    Ok(())
+}
+
+impl Node {
+    /// One of this node's components, in full.
+    pub fn describe(&self, component: &str) -> Option<Description> {
+        let hosted = self.inner().hosted_named(component)?;
+        let blocked = self.blocked().filter(|blocked| blocked.component == component);
+        Some(Description {
+            name: hosted.name.to_string(),
+            node: self.id().to_string(),
+            count: hosted.count,
+            groups: hosted.groups.iter().map(ToString::to_string).collect(),
+            state: state(&hosted).to_owned(),
+            age_ms: ms(hosted.since.elapsed()),
+            restarts: hosted.restarts.load(std::sync::atomic::Ordering::Relaxed),
+            queued: hosted.mailbox.len() as u64,
+            blocks_ms: blocked.map(|blocked| ms(blocked.since.elapsed())),
+            handlers: handlers(&hosted),
+        })
+    }
+
+    /// This node, in full.
+    pub fn report(&self) -> NodeReport {
+        let inner = self.inner();
+        let components = inner.hosted();
+        let components = components.iter().filter(|hosted| is_public(&hosted.name));
+        NodeReport {
+            id: self.id().to_string(),
+            address: self.address().map(|address| address.to_string()),
+            age_ms: ms(Instant::now().saturating_duration_since(inner.started())),
+            components: components.map(|hosted| hosted.name.to_string()).collect(),
+            peers: inner.links().all().iter().map(|link| link.peer().to_string()).collect(),
+            routes: self.counters(),
+        }
+    }
+}
+
+fn state(hosted: &Hosted) -> &'static str {
+    match hosted.status() {
+        Status::Starting => "starting",
+        Status::Running => "running",
+        Status::Resting => "restarting",
+        Status::Stopping => "stopping",
+        Status::Ended(_) => "ended",
+    }
+}
+
+fn handlers(hosted: &Hosted) -> Vec<HandlerDescription> {
+    let mut handlers: Vec<_> = hosted
+        .routes
+        .iter()
+        .map(|route| {
+            let schemas = (route.schemas)();
+            HandlerDescription {
+                message: route.name.to_owned(),
+                urgent: route.options.urgent,
+                broadcast: route.options.broadcast,
+                concurrent: route.concurrent,
+                fallible: route.fallible,
+                fingerprint: route.layout.as_ref().map(|layout| layout.fingerprint().to_string()),
+                layout: route.layout.as_ref().map(|layout| layout.text().to_owned()),
+                schema: schemas.message.to_string(),
+                reply_schema: schemas.reply.to_string(),
+                counters: route.ledger.counters(),
+            }
+        })
+        .collect();
+    handlers.sort_unstable_by(|a, b| a.message.cmp(&b.message));
+    handlers
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
