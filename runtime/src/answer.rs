@@ -42,6 +42,8 @@ enum Slot<R> {
     Waiting(ReplyTo<R>),
     Replied(R),
     Dropped,
+    /// The component that would have replied is gone.
+    Stopped,
     Over,
 }
 
@@ -51,6 +53,11 @@ pub(crate) fn later<R: Data>() -> (Replier<R>, Later<R>) {
 }
 
 impl<R: Data> Later<R> {
+    /// An answer that says that the component has stopped.
+    pub(crate) fn stopped() -> Self {
+        Self(Arc::new(Mutex::new(Slot::Stopped)))
+    }
+
     pub(crate) fn attach(self, to: ReplyTo<R>) {
         let mut slot = self.0.lock();
         match std::mem::replace(&mut *slot, Slot::Over) {
@@ -58,6 +65,10 @@ impl<R: Data> Later<R> {
             Slot::Replied(reply) => {
                 drop(slot);
                 to.reply(reply);
+            }
+            Slot::Stopped => {
+                drop(slot);
+                drop(to);
             }
             Slot::Dropped | Slot::Waiting(_) | Slot::Over => {
                 drop(slot);
@@ -78,7 +89,7 @@ impl<R: Data> Replier<R> {
                 drop(slot);
                 to.reply(reply);
             }
-            Slot::Replied(_) | Slot::Dropped | Slot::Over => {}
+            Slot::Replied(_) | Slot::Dropped | Slot::Stopped | Slot::Over => {}
         }
     }
 

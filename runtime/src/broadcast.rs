@@ -23,7 +23,7 @@ use crate::{
     call::{Body, Call, EncodedTo, Head, Seat, encode_to_bytes, failure},
     conduit::{Terms, expired},
     hosted::Hosted,
-    link::{Inbound, NotSent, Outgoing, host_id},
+    link::{Inbound, NotSent, Outgoing},
     node::{check_schema, is_public},
     ticket::{Tells, Ticket},
 };
@@ -278,10 +278,7 @@ async fn audiences(
             if !matches!(&cast.scope, Scope::Group(group) if !listed.groups.iter().any(|one| **one == **group)) {
                 match listed.messages.iter().find(|message| message.name == cast.message && message.broadcast) {
                     Some(handler) => {
-                        let same_host = listed.host_id == host_id();
-                        let loopback = listed.loopback.iter().filter(|_| same_host);
-                        let addresses = loopback.chain(&listed.endpoints).cloned().collect();
-                        add(id, addresses, &listed.name, handler.urgent);
+                        add(id, listed.endpoints, &listed.name, handler.urgent);
                     }
                     None => report.ignored.push(listed.name),
                 }
@@ -294,23 +291,20 @@ async fn audiences(
         }
         return Ok(audiences);
     }
-    let replica = inner.replica().read();
-    for located in replica.all() {
+    let known: Vec<_> = inner.directory().read(|all| all.all().cloned().collect());
+    for located in &known {
         if located.place.id == node.id()
             || matches!(&cast.scope, Scope::Group(group) if !located.is_in(group))
         {
             continue;
         }
-        match located.handler(&cast.message).filter(|handler| handler.broadcast) {
-            Some(handler) => {
-                let addresses = located.place.addresses(host_id()).map(str::to_owned).collect();
-                add(located.place.id, addresses, &located.name, handler.urgent);
-            }
-            None => {}
+        if let Some(handler) = located.handler(&cast.message).filter(|handler| handler.broadcast) {
+            let addresses = located.place.facts.endpoints.clone();
+            add(located.place.id, addresses, &located.name, handler.urgent);
         }
     }
     // Who ignores it on a node without any listener is known here alone.
-    for located in replica.all() {
+    for located in &known {
         let counted = audiences.iter().any(|audience| audience.node == located.place.id);
         let outside = matches!(&cast.scope, Scope::Group(group) if !located.is_in(group));
         if !counted && !outside && located.place.id != node.id() && is_public(&located.name) {

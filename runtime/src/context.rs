@@ -89,6 +89,11 @@ impl<C: 'static> Ctx<C> {
         self.shared.node.component_from(name.as_ref(), Some(self.shared.hosted.name.clone()))
     }
 
+    /// A message for all components that listen to it; this one gets none.
+    pub fn broadcast<M: crate::Message>(&self, message: M) -> crate::Broadcast<M> {
+        self.shared.node.broadcast_from(&self.shared.hosted.name, message)
+    }
+
     /// Who sent the message, if it was a component.
     pub fn sender(&self) -> Option<&str> {
         self.head.as_ref().and_then(|head| head.sender.as_deref())

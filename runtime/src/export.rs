@@ -1,11 +1,16 @@
 //! Putting an actix actor that somebody already has on the network, with its code unchanged.
 
-use std::{fmt, future::IntoFuture, pin::Pin, time::Duration};
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    time::Duration,
+};
 
 use actix::{Actor, Addr, Handler, dev::ToEnvelope};
 
 use crate::{
-    Answer, Message, Node, SpawnError,
+    Answer, Later, Message, Node, SpawnError,
     node::{Blueprint, Spawn, of_routes},
     reference::ComponentRef,
     routes::{RouteOptions, Routes},
@@ -99,10 +104,7 @@ impl<A: Actor> Export<A> {
                         Ok(reply) => Answer::Now(reply),
                         Err(error) => {
                             tracing::warn!(component = ctx.name(), %error, "an exported actor didn't answer");
-                            let (replier, later) = ctx.reply_later();
-                            // Its caller gets what a dropped replier gives, and the actor is gone.
-                            drop(replier);
-                            Answer::Later(later)
+                            Answer::Later(Later::stopped())
                         }
                     }
                 }

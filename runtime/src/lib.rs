@@ -12,11 +12,68 @@ compile_error!(
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+mod ambient;
+mod answer;
+mod ask;
 mod attributes;
+mod broadcast;
+mod call;
+mod component;
+mod conduit;
+mod config;
+mod contain;
+mod context;
+mod counters;
+mod deadline;
 pub mod directory;
+mod error;
+mod export;
+mod hosted;
+mod ledger;
 mod link;
+mod mailbox;
+mod map;
 mod message;
+mod node;
+mod program;
+mod reference;
+mod restart;
+mod routes;
+mod service;
+mod supervisor;
+mod tell;
 mod ticket;
+mod turn;
+mod watchdog;
 
-pub use attributes::{data, message};
-pub use message::{Data, Message};
+pub use attributes::{component, data, handler, main, message, on_start, on_stop};
+pub use botzilla_wire::{Limits, NodeId};
+
+pub use crate::{
+    answer::{Answer, Later, Replier},
+    ask::Ask,
+    broadcast::{Broadcast, BroadcastFailure, BroadcastReport, Unreached},
+    component::{Component, Handler, HookError},
+    config::{LimitSettings, NodeConfig, REGISTRY_PORT, Settings},
+    context::{Ctx, Task},
+    counters::RouteReport,
+    error::{CallError, ConfigError, Error, Reason, Result, SpawnError, StartError, TryTellError},
+    export::Export,
+    ledger::Counters,
+    map::{Map, MapComponent, MapError, MapMessage},
+    message::{Data, Message},
+    node::{IntoComponent, Node, PeerFacts, ShutdownReport, Spawn},
+    reference::ComponentRef,
+    routes::{RouteOptions, Routes},
+    service::{Describe, Description, HandlerDescription, NodeReport, Report},
+    tell::Tell,
+    ticket::{Flushed, Sent},
+    watchdog::Blocked,
+};
+
+/// What nearly every robot program uses.
+pub mod prelude {
+    pub use crate::{
+        Answer, ComponentRef, Ctx, Later, Message, Node, NodeConfig, Replier, component, handler,
+    };
+}

@@ -28,3 +28,12 @@ pub mod record;
 pub mod route;
 pub mod secret;
 pub mod session;
+
+pub use crate::{
+    code::{CloseReason, Code, Failure},
+    encoding::Encoding,
+    ident::{ConnectionId, Lane, Name, NodeId},
+    limits::Limits,
+    secret::Secret,
+    session::Kind,
+};

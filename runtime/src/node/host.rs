@@ -45,11 +45,10 @@ impl Host for Inner {
 
     fn down(&self, link: &Arc<Link>, _: &str, _: bool) {
         self.moved();
-        if !self.links.is_connected(link.peer()) {
-            self.replica.write().link_lost(&link.peer());
-        }
-        if let Some(directory) = self.directory.get() {
-            directory.link_down(link.peer());
+        if let Some(node) = self.node()
+            && !self.links.is_connected(link.peer())
+        {
+            self.directory.link_lost(&node, &link.peer());
         }
     }
 
@@ -142,9 +141,7 @@ impl Node {
             components.remove(&hosted.name);
             drop(components);
             self.0.moved();
-            if let Some(directory) = self.0.directory.get() {
-                directory.gone(&hosted.name);
-            }
+            self.0.directory.withdraw(&hosted.name);
         }
     }
 }

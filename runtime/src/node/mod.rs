@@ -1,5 +1,6 @@
 //! A node: the components of a process, their connections, and the way to all others.
 
+mod home;
 mod host;
 mod place;
 mod shutdown;
@@ -11,7 +12,7 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -23,9 +24,10 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::{host::check_schema, spawn::of_routes};
 pub use self::{
     shutdown::ShutdownReport,
-    spawn::{IntoComponent, Spawn},
+    spawn::{Blueprint, IntoComponent, Spawn},
 };
 use crate::{
     Blocked, CallError, Message, NodeConfig, Result,
@@ -33,7 +35,7 @@ use crate::{
     conduit::Conduit,
     config::RegistryAt,
     deadline::Deadlines,
-    directory::{client::Directory, replica::Replica},
+    directory::Directory,
     hosted::Hosted,
     link::Links,
     reference::ComponentRef,
@@ -54,8 +56,7 @@ pub(crate) struct Inner {
     components: RwLock<FxHashMap<Name, Arc<Hosted>>>,
     count: AtomicU64,
     links: Arc<Links>,
-    replica: RwLock<Replica>,
-    directory: OnceLock<Arc<Directory>>,
+    directory: Directory,
     deadlines: Arc<Deadlines>,
     conduits: Mutex<FxHashMap<(Option<Name>, Name), Arc<Conduit>>>,
     /// Changes whenever a target may have moved; what was looked up before is then looked up anew.
@@ -215,7 +216,7 @@ impl Node {
             return Ok(list.into_iter().map(|listed| listed.name).collect());
         }
         let mut names: Vec<_> =
-            self.0.replica.read().all().map(|located| located.name.to_string()).collect();
+            self.0.directory.read(|all| all.all().map(|located| located.name.to_string()).collect());
         names.extend(self.0.components.read().keys().filter(|name| is_public(name)).map(ToString::to_string));
         names.sort_unstable();
         names.dedup();
@@ -247,9 +248,9 @@ impl Node {
     /// Resolves when the registry knows this node's components and this node knows the others: when
     /// a call to any of them would find it.
     pub async fn ready(&self) {
-        if let Some(directory) = self.0.directory.get() {
-            directory.ready().await;
-        }
+        let mut status = self.0.directory.status();
+        // It ends only with the node.
+        drop(status.wait_for(|status| status.in_touch).await);
     }
 
     /// Who blocks this node's thread now, if anybody does.
@@ -297,6 +298,18 @@ impl Node {
             });
         });
         output.await.ok()
+    }
+
+    /// Runs a future on the node's thread for as long as the node lives, at most.
+    pub(crate) fn spawn_until_stopped(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let stopped = self.0.stopped.clone();
+        self.0.arbiter.spawn(async move {
+            stopped.run_until_cancelled_owned(future).await;
+        });
+    }
+
+    pub(crate) fn broadcast_from<M: Message>(&self, sender: &str, message: M) -> Broadcast<M> {
+        Broadcast::new(self.clone(), Name::new(sender).ok(), message)
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -348,8 +361,8 @@ impl Inner {
         &self.links
     }
 
-    pub(crate) fn replica(&self) -> &RwLock<Replica> {
-        &self.replica
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     pub(crate) fn config(&self) -> &NodeConfig {

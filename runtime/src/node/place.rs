@@ -9,8 +9,8 @@ use crate::{
     Reason,
     conduit::{Place, node_of_name},
     config::RegistryAt,
-    directory::{Located, messages::REGISTRY, similar},
-    link::{ConnectError, Link, host_id},
+    directory::{Located, Resolved, messages::REGISTRY, similar},
+    link::{ConnectError, Link},
 };
 
 impl Node {
@@ -27,7 +27,7 @@ impl Node {
         if let Some(node) = node_of_name(name) {
             return Some(Place::There(inner.links.current(node)?, None));
         }
-        let located = inner.replica.read().get(name).cloned()?;
+        let located = inner.directory.get(name)?;
         let link = inner.links.current(located.place.id)?;
         Some(Place::There(link, Some(located)))
     }
@@ -52,7 +52,7 @@ impl Node {
         self.inner().arbiter.spawn(async move {
             drop(node.find_place(&wanted, deadline).await);
         });
-        if self.inner().replica.read().get(name).is_some() || **name == *REGISTRY {
+        if self.inner().directory.get(name).is_some() || **name == *REGISTRY {
             Reason::NotConnected("its node isn't connected yet; a connection is being made".to_owned())
         } else {
             self.no_such_component(name, &[], "the registry is being asked")
@@ -70,10 +70,8 @@ impl Node {
             return Ok(Place::There(link, None));
         }
         if let Some(id) = node_of_name(name) {
-            let addresses: Vec<String> = match inner.replica.read().place(&id) {
-                Some(place) => place.addresses(host_id()).map(str::to_owned).collect(),
-                None => Vec::new(),
-            };
+            let place = inner.directory.read(|all| all.place(&id).cloned());
+            let addresses = place.map(|place| place.facts.endpoints.clone()).unwrap_or_default();
             if addresses.is_empty() {
                 return Err(self.no_such_component(name, &[], "no node with that id is known"));
             }
@@ -81,8 +79,7 @@ impl Node {
                 inner.links.connect(id, &addresses, deadline).await.map_err(not_connected)?;
             return Ok(Place::There(link, None));
         }
-        let known = inner.replica.read().get(name).cloned();
-        let located = match known {
+        let located = match inner.directory.get(name) {
             Some(located) => located,
             None => self.resolve(name, deadline).await?,
         };
@@ -92,37 +89,43 @@ impl Node {
 
     async fn connect_to(&self, located: &Located, deadline: Instant) -> Result<Arc<Link>, Reason> {
         let place = &located.place;
-        let addresses: Vec<&str> = place.addresses(host_id()).collect();
         self.inner()
             .links
-            .connect(place.id, &addresses, deadline)
+            .connect(place.id, &place.facts.endpoints, deadline)
             .await
             .map_err(not_connected)
     }
 
     /// Asks the registry once.
     async fn resolve(&self, name: &Name, deadline: Instant) -> Result<Arc<Located>, Reason> {
-        let Some(directory) = self.inner().directory.get() else {
-            return Err(self.no_such_component(name, &[], ""));
-        };
-        match directory.resolve(name, deadline).await {
-            Ok(Some(located)) => Ok(located),
-            Ok(None) => Err(self.no_such_component(name, &[], "")),
-            Err(error) => Err(self.no_such_component(name, &[], &error)),
+        let within = deadline.saturating_duration_since(Instant::now());
+        // Boxed: an ask of the registry may itself look for a place, once.
+        let resolved = Box::pin(self.inner().directory.resolve(self, name, within)).await;
+        match resolved {
+            Ok(Resolved { located: Some(located), .. }) => Ok(located),
+            Ok(Resolved { similar, recovering, .. }) => {
+                let note = if recovering {
+                    "the registry has just started and may not know all yet"
+                } else {
+                    ""
+                };
+                Err(self.no_such_component(name, &similar, note))
+            }
+            Err(error) => {
+                let note = format!("the registry can't be asked: {}", error.reason());
+                Err(self.no_such_component(name, &[], &note))
+            }
         }
     }
 
     pub(crate) fn no_such_component(&self, name: &Name, more: &[String], note: &str) -> Reason {
         let inner = self.inner();
-        let replica = inner.replica.read();
         let here = inner.components.read();
-        let known = replica
-            .all()
-            .map(|located| &*located.name)
-            .chain(here.keys().map(|name| &**name).filter(|name| super::is_public(name)))
-            .chain(more.iter().map(String::as_str));
-        let mut close = similar(name, known);
-        close.dedup();
+        let close = inner.directory.read(|all| {
+            let known = all.all().map(|located| &*located.name);
+            let here = here.keys().map(|name| &**name).filter(|name| super::is_public(name));
+            similar(name, known.chain(here).chain(more.iter().map(String::as_str)))
+        });
         Reason::NoSuchComponent { close, note: note.to_owned() }
     }
 }

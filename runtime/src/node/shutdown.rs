@@ -122,10 +122,12 @@ impl Node {
         };
         inner.stopping.cancel();
         inner.moved();
-        if let Some(directory) = inner.directory.get() {
+        if inner.directory.status().borrow().in_touch {
             // A registry that doesn't answer must not eat the time for draining.
-            let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
-            drop(inner.deadlines.within(half, directory.leave()).await);
+            let half = deadline.saturating_duration_since(Instant::now()) / 2;
+            if let Err(error) = inner.directory.leave(self, half).await {
+                tracing::debug!(%error, "the registry wasn't told; the leases tell it");
+            }
         }
         let mut report = ShutdownReport::default();
         components.iter().for_each(|hosted| hosted.order_stop());

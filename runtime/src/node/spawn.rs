@@ -136,9 +136,7 @@ impl<C: 'static> Spawn<C> {
             }
             Err(_) => return Err(down()),
         }
-        if let Some(directory) = node.0.directory.get() {
-            directory.register(&hosted).await?;
-        }
+        node.register(&hosted).await?;
         guard.keep();
         Ok(node.component(&*name))
     }

@@ -2,7 +2,7 @@
 
 use std::{
     net::TcpListener,
-    sync::{Arc, OnceLock, Weak, atomic::AtomicU64},
+    sync::{Arc, Weak, atomic::AtomicU64},
     time::Instant,
 };
 
@@ -16,7 +16,7 @@ use crate::{
     Error, NodeConfig, Result, StartError,
     config::RegistryAt,
     deadline::Deadlines,
-    directory::{client::Directory, replica::Replica},
+    directory::Directory,
     link::{Host, Links, Settings},
     service,
     watchdog::Pulse,
@@ -41,8 +41,7 @@ pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Re
             components: RwLock::default(),
             count: AtomicU64::new(0),
             links: Links::new(local, host, Settings::default()),
-            replica: RwLock::new(Replica::new()),
-            directory: OnceLock::new(),
+            directory: Directory::new(),
             deadlines: Deadlines::new(now),
             conduits: Mutex::default(),
             generation: AtomicU64::new(0),
@@ -74,15 +73,13 @@ pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Re
 impl Node {
     async fn bring_up(&self) -> Result<()> {
         let inner = &self.0;
-        let directory = Directory::new(self.clone());
-        drop(inner.directory.set(directory.clone()));
         if !inner.config.short_lived {
             service::spawn(self).await?;
         }
         if let RegistryAt::Address(address) = &inner.config.registry {
             let waited = inner.config.registry_time;
             let deadline = Instant::now() + waited;
-            let first = directory.connect(deadline).await;
+            let first = self.first_contact(deadline).await;
             first.map_err(|reason| {
                 let address = address.clone();
                 Error::Start(StartError::Registry { address, waited, reason })
@@ -90,7 +87,10 @@ impl Node {
         }
         if !inner.config.short_lived {
             let stopped = inner.stopped.clone();
-            actix_rt::spawn(stopped.run_until_cancelled_owned(directory.run()));
+            let node = self.clone();
+            actix_rt::spawn(stopped.run_until_cancelled_owned(async move {
+                node.0.directory.run(&node).await;
+            }));
         }
         Ok(())
     }

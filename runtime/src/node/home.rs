@@ -1,0 +1,148 @@
+//! How the directory's client sees this node, and how the node uses the directory.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use botzilla_wire::{Name, NodeId};
+
+use super::{Node, is_public};
+use crate::{
+    CallError, Message, SpawnError,
+    config::RegistryAt,
+    directory::{
+        Home, Refused,
+        facts::{ComponentFacts, MessageFacts, NodeFacts},
+        messages::REGISTRY,
+    },
+    hosted::Hosted,
+    link::{advertised, host_id},
+};
+
+/// Between two attempts to reach a registry that isn't there yet.
+const PAUSE: Duration = Duration::from_millis(250);
+
+impl Home for Node {
+    type Error = CallError;
+
+    fn id(&self) -> NodeId {
+        Self::id(self)
+    }
+
+    fn facts(&self) -> NodeFacts {
+        let config = &self.inner().config;
+        let (endpoints, port) = match (config.advertise.is_empty(), self.address()) {
+            (false, _) => (config.advertise.clone(), 0),
+            (true, Some(address)) => {
+                (advertised(address).iter().map(ToString::to_string).collect(), address.port())
+            }
+            (true, None) => (Vec::new(), 0),
+        };
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned());
+        let program = std::env::current_exe()
+            .ok()
+            .and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+            .unwrap_or_else(|| "unknown".to_owned());
+        NodeFacts {
+            id: self.id().to_string(),
+            host,
+            host_id: host_id().to_owned(),
+            program,
+            pid: std::process::id(),
+            endpoints,
+            port,
+        }
+    }
+
+    async fn ask<M: Message>(&self, msg: M, within: Duration) -> Result<M::Reply, CallError> {
+        self.component(REGISTRY).ask(msg).within(within).await
+    }
+
+    fn connected(&self, node: &NodeId) -> bool {
+        self.inner().links.is_connected(*node)
+    }
+
+    fn name_lost(&self, name: &Name, _: &Refused) {
+        // It is somebody else's now: what runs here under that name would be found by nobody.
+        if let Some(hosted) = self.inner().hosted_named(name) {
+            hosted.order_stop();
+        }
+    }
+
+    fn changed(&self, _: &[Name]) {
+        self.inner().moved();
+    }
+}
+
+impl Node {
+    /// Tries the registry until it answers or the time is over; the error says what was tried last.
+    pub(super) async fn first_contact(&self, deadline: Instant) -> Result<(), String> {
+        let inner = self.inner();
+        let RegistryAt::Address(address) = &inner.config.registry else { return Ok(()) };
+        let mut last = String::new();
+        loop {
+            match inner.links.connect_address(address, deadline).await {
+                Ok(link) => {
+                    inner.links.keep(link.peer(), true);
+                    return Ok(());
+                }
+                Err(error) => {
+                    let reason = error.to_string();
+                    // Waiting doesn't make a wrong secret right.
+                    if error.needs_a_person() || Instant::now() + PAUSE >= deadline {
+                        return Err(reason);
+                    }
+                    if reason != last {
+                        tracing::info!(%address, %reason, "waiting for the registry");
+                        last = reason;
+                    }
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Gets a component its name from the registry.
+    pub(super) async fn register(&self, hosted: &Arc<Hosted>) -> Result<(), SpawnError> {
+        if !is_registered(&hosted.name) || self.inner().config.short_lived {
+            return Ok(());
+        }
+        let decision = self.inner().directory.announce(&hosted.name, facts(hosted));
+        let name = hosted.name.to_string();
+        match decision.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Refused::Held { by, .. } | Refused::NameLost { to: by, .. })) => {
+                Err(SpawnError::NameTaken { name, holder: by.to_string() })
+            }
+            Ok(Err(refused)) => {
+                Err(SpawnError::NotRegistered { name, reason: refused.to_string() })
+            }
+            Err(_) => Err(SpawnError::ShuttingDown { name }),
+        }
+    }
+}
+
+/// Whether a component's name is the registry's to give: the runtime's own aren't.
+pub(super) fn is_registered(name: &str) -> bool {
+    is_public(name) && name != REGISTRY
+}
+
+fn facts(hosted: &Hosted) -> ComponentFacts {
+    let messages = hosted.routes.iter().map(|route| MessageFacts {
+        name: route.name.to_owned(),
+        fingerprint: route.layout.as_ref().map(|layout| layout.fingerprint().to_string()),
+        urgent: route.options.urgent,
+        broadcast: route.options.broadcast,
+        concurrent: route.concurrent,
+        fallible: route.fallible,
+    });
+    ComponentFacts {
+        name: hosted.name.to_string(),
+        count: hosted.count,
+        groups: hosted.groups.iter().map(ToString::to_string).collect(),
+        messages: messages.collect(),
+        streams: Vec::new(),
+    }
+}
