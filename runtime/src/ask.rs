@@ -182,7 +182,7 @@ pub(crate) fn remote_answer(
         Some(Ended::Delivered) => Err(Reason::NoReply),
         Some(Ended::Failed(failure)) => Err(Reason::from_failure(failure, time)),
         Some(Ended::Disconnected { may_have_run, why }) => {
-            Err(Reason::Disconnected { why, may_have_run })
+            Err(Reason::Disconnected { why: why.to_string(), may_have_run })
         }
         None => Err(Reason::Disconnected {
             why: "the node is shutting down".to_owned(),

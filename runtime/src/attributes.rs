@@ -90,3 +90,156 @@ pub use botzilla_macros::data;
 /// }
 /// ```
 pub use botzilla_macros::message;
+
+/// Makes an `impl` block a component: the functions in it that are marked [`handler`] answer
+/// messages, and the rest stay what they are.
+///
+/// | argument | meaning |
+/// | --- | --- |
+/// | `groups = ["..", ..]` | the groups that it joins wherever it is spawned |
+///
+/// ```
+/// use botzilla::prelude::*;
+///
+/// #[botzilla::message]
+/// pub struct EmergencyStop {
+///     pub reason: String,
+/// }
+///
+/// #[botzilla::message(reply = f64)]
+/// pub struct Drive {
+///     pub distance_m: f64,
+/// }
+///
+/// #[derive(Default)]
+/// struct Base {
+///     driven_m: f64,
+///     stopped: bool,
+/// }
+///
+/// #[botzilla::component(groups = ["base"])]
+/// impl Base {
+///     #[botzilla::handler]
+///     fn drive(&mut self, msg: Drive) -> f64 {
+///         self.driven_m += msg.distance_m;
+///         self.driven_m
+///     }
+///
+///     #[botzilla::handler(broadcast, urgent)]
+///     fn stop(&mut self, _: EmergencyStop) {
+///         self.stopped = true;
+///     }
+/// }
+/// ```
+///
+/// The state is the type of the block. It lives as long as its actor, so it owns what it holds:
+/// no lifetimes. It may have type parameters, with `'static` among their bounds. There is one such
+/// block a type; further functions go in an ordinary `impl`.
+pub use botzilla_macros::component;
+
+/// Marks a function as the one that answers a message.
+///
+/// # In a component
+///
+/// Under [`component`] it is a method, sync or async, that takes `&mut self` or `&self` and its
+/// message by value, then the context if it wants it, and returns the message's reply. An async
+/// one holds the component until it ends. Without `self` it runs beside the others.
+///
+/// ```
+/// use botzilla::prelude::*;
+///
+/// # #[botzilla::message(reply = Result<u32, String>)]
+/// # pub struct Calibrate { pub rounds: u32 }
+/// # #[botzilla::message(reply = String)]
+/// # pub struct WhoAreYou;
+/// # #[botzilla::message]
+/// # pub struct Stop;
+/// # struct Arm { offset: u32 }
+/// #[botzilla::component]
+/// impl Arm {
+///     #[botzilla::handler(abort)]
+///     async fn calibrate(&mut self, msg: Calibrate, ctx: &Ctx<Self>) -> Result<u32, String> {
+///         // ..
+/// #       let _ = (msg, ctx);
+///         Ok(self.offset)
+///     }
+///
+///     #[botzilla::handler(broadcast, urgent)]
+///     fn stop(&mut self, _: Stop) {
+///         self.offset = 0;
+///     }
+///
+///     #[botzilla::handler]
+///     async fn who_are_you(_: WhoAreYou, ctx: &Ctx<Self>) -> String {
+///         ctx.name().to_string()
+///     }
+/// }
+/// ```
+///
+/// | option | meaning |
+/// | --- | --- |
+/// | `broadcast` | broadcasts reach it too |
+/// | `urgent` | it goes before all that waits, and drops an async handler that is running |
+/// | `abort` | dropped at its next await when its caller no longer waits; only for async ones |
+///
+/// A reply that comes later is a `Later` of the reply's type, from `ctx.reply_later()`.
+///
+/// # On a free function
+///
+/// A function that takes a message and returns its reply is a component without state. It stays an
+/// ordinary function; its options and groups go where it is spawned.
+///
+/// ```
+/// # #[botzilla::message(reply = Pong)]
+/// # pub struct Ping { pub sent_ns: u64 }
+/// # #[botzilla::data]
+/// # pub struct Pong { pub sent_ns: u64 }
+/// #[botzilla::handler]
+/// async fn ping(msg: Ping) -> Pong {
+///     Pong { sent_ns: msg.sent_ns }
+/// }
+/// ```
+pub use botzilla_macros::handler;
+
+/// Marks the method of a [`component`] that runs before its first message, and again after each
+/// restart.
+///
+/// Sync or async, with `ctx: &Ctx<Self>` or without. It returns nothing, or a `Result<(), E>` whose
+/// error keeps the component from starting.
+///
+/// ```
+/// # struct Lidar { device: String }
+/// #[botzilla::component]
+/// impl Lidar {
+///     #[botzilla::on_start]
+///     fn open(&mut self) -> Result<(), std::io::Error> {
+///         std::fs::File::open(&self.device).map(drop)
+///     }
+///
+///     #[botzilla::on_stop]
+///     fn close(&mut self) {
+///         self.device.clear();
+///     }
+/// }
+/// ```
+pub use botzilla_macros::on_start;
+
+/// Marks the method of a [`component`] that runs after its last message, before the state is
+/// dropped; not after a panic.
+///
+/// Sync or async, with `ctx: &Ctx<Self>` or without; it returns nothing. [`on_start`] has an example.
+pub use botzilla_macros::on_stop;
+
+/// Runs an `async fn main` in an actix system on the main thread.
+///
+/// It returns nothing, or a `Result` such as `botzilla::Result<()>`. An error is printed as one
+/// line with its causes, and the program ends with exit code 2.
+///
+/// ```
+/// #[botzilla::main]
+/// async fn main() -> botzilla::Result<()> {
+///     println!("no robot today");
+///     Ok(())
+/// }
+/// ```
+pub use botzilla_macros::main;

@@ -327,9 +327,9 @@ async fn reach(
         let link = match node.inner().links().current(audience.node) {
             Some(link) => link,
             None => {
-                let (node, id) = (node.clone(), audience.node);
+                let (here, node, id) = (node.clone(), node.clone(), audience.node);
                 let (addresses, deadline) = (audience.addresses.clone(), terms.deadline);
-                let linked = node.clone().on_thread(move || async move {
+                let linked = here.on_thread(move || async move {
                     node.inner().links().connect(id, &addresses, deadline).await
                 });
                 let linked = linked.await.ok_or(Reason::ShuttingDown)?;

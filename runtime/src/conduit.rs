@@ -682,7 +682,9 @@ fn not_sent(why: NotSent, size: usize) -> Reason {
     match why {
         NotSent::NoCredit => Reason::Full,
         NotSent::TooLarge { max } => too_large(size, max),
-        NotSent::Closed { why } => Reason::Disconnected { why, may_have_run: false },
+        NotSent::Closed { why } => {
+            Reason::Disconnected { why: why.to_string(), may_have_run: false }
+        }
     }
 }
 

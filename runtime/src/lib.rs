@@ -74,6 +74,6 @@ pub use crate::{
 /// What nearly every robot program uses.
 pub mod prelude {
     pub use crate::{
-        Answer, ComponentRef, Ctx, Later, Message, Node, NodeConfig, Replier, component, handler,
+        Answer, ComponentRef, Ctx, Later, Message, Node, NodeConfig, Replier,
     };
 }

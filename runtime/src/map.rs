@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, future::IntoFuture, time::Duration};
 
 // Any executor will do: none of the node's futures needs one of a kind.
-use futures_util::executor::block_on;
+use futures_executor::block_on;
 
 use crate::{CallError, ComponentRef, Node, NodeConfig, Result};
 

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Asks a node about one of its components. Sent to `node/<id>`.
-#[crate::message(reply = Option<Description>, name = "botzilla.Describe")]
+#[botzilla::message(reply = Option<Description>, name = "botzilla.Describe")]
 #[derive(Clone, Debug)]
 pub struct Describe {
     /// The component's name.
@@ -15,12 +15,12 @@ pub struct Describe {
 }
 
 /// Asks a node about itself. Sent to `node/<id>`.
-#[crate::message(reply = NodeReport, name = "botzilla.Report")]
+#[botzilla::message(reply = NodeReport, name = "botzilla.Report")]
 #[derive(Clone, Debug)]
 pub struct Report {}
 
 /// A component, in full.
-#[crate::data]
+#[botzilla::data]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Description {
@@ -47,7 +47,7 @@ pub struct Description {
 }
 
 /// A handler, in full.
-#[crate::data]
+#[botzilla::data]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct HandlerDescription {
@@ -74,7 +74,7 @@ pub struct HandlerDescription {
 }
 
 /// A node, in full.
-#[crate::data]
+#[botzilla::data]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct NodeReport {
@@ -94,14 +94,14 @@ pub struct NodeReport {
 
 struct Service;
 
-#[crate::component]
+#[botzilla::component]
 impl Service {
-    #[crate::handler]
+    #[botzilla::handler]
     async fn describe(msg: Describe, ctx: &Ctx<Self>) -> Option<Description> {
         ctx.node().describe(&msg.component)
     }
 
-    #[crate::handler]
+    #[botzilla::handler]
     async fn report(_: Report, ctx: &Ctx<Self>) -> NodeReport {
         ctx.node().report()
     }

@@ -30,6 +30,7 @@ impl Ticket {
                 Ended::Reply(_) | Ended::Delivered => told.delivered(),
                 Ended::Failed(failure) => told.failed(failure),
                 Ended::Disconnected { may_have_run, why } => {
+                    let why = why.to_string();
                     told.ended(Err(Reason::Disconnected { why, may_have_run }));
                 }
             },

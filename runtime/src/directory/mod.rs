@@ -9,5 +9,6 @@ pub mod replica;
 mod similar;
 
 pub use located::{BadFacts, HandlerInfo, Located, Place, StreamInfo};
+pub(crate) use client::{Directory, Home, Resolved};
 pub use own::Refused;
 pub use similar::similar;

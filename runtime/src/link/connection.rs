@@ -23,6 +23,7 @@ use wire::{
 
 use super::{
     Counters, NotSent, Outgoing, Sending,
+    cancels::Cancels,
     waiting::{Taken, Waiting},
 };
 use crate::ticket::Ticket;
@@ -36,6 +37,7 @@ pub(crate) struct Link {
     dialled: bool,
     open: AtomicBool,
     kept: AtomicBool,
+    pub(super) cancels: Cancels,
     state: Mutex<State>,
 }
 
@@ -103,6 +105,7 @@ impl Link {
             dialled: established.dialled,
             open: AtomicBool::new(true),
             kept: AtomicBool::new(kept),
+            cancels: Cancels::default(),
             state: Mutex::new(State {
                 session: Some(Session::new(established, limits, now)),
                 waiting: Waiting::default(),
@@ -306,6 +309,7 @@ impl Link {
         let mut state = self.state.lock();
         let mut session = state.session.take()?;
         self.open.store(false, Ordering::Release);
+        self.cancels.end();
         let why: Arc<str> = why.into();
         state.why = Some(Arc::clone(&why));
         state.last_heard = session.last_received();

@@ -12,6 +12,7 @@
 //!        Host ◀───── requests, up, down ─────┘
 //! ```
 
+mod cancels;
 mod connection;
 mod counters;
 mod dial;
@@ -28,7 +29,7 @@ mod table;
 mod tests;
 mod waiting;
 
-use std::{any::Any, fmt, sync::Arc, time::Instant};
+use std::{fmt, sync::Arc, time::Instant};
 
 use botzilla_wire as wire;
 use bytes::Bytes;
@@ -124,7 +125,7 @@ pub(crate) struct InboundRoute {
     /// What it said.
     pub(crate) info: Route,
     /// What the host made of it, so that the next message of the route is found at once.
-    pub(crate) resolved: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+    pub(crate) resolved: Mutex<Option<Arc<crate::node::Resolved>>>,
 }
 
 impl fmt::Debug for InboundRoute {

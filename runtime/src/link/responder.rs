@@ -1,6 +1,10 @@
 //! The answer to one message that came in.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use botzilla_wire as wire;
 use bytes::Bytes;
@@ -32,6 +36,7 @@ impl Responder {
     pub(crate) fn reply(mut self, payload: Bytes) {
         if let Some(link) = self.link.take() {
             let id = self.id;
+            link.cancels.answered(id);
             match self.kind {
                 Kind::Ask => link.answer(|session| session.reply(id, payload)),
                 Kind::Tell => link.answer(|session| session.delivered(id)),
@@ -45,6 +50,7 @@ impl Responder {
             && let Some(link) = self.link.take()
         {
             let id = self.id;
+            link.cancels.answered(id);
             link.answer(|session| session.delivered(id));
         }
     }
@@ -53,7 +59,23 @@ impl Responder {
     pub(crate) fn fail(mut self, failure: Failure) {
         if let Some(link) = self.link.take() {
             let id = self.id;
+            link.cancels.answered(id);
             link.answer(|session| session.fail(id, failure));
+        }
+    }
+
+    /// Whether nobody waits for the message's end any more.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        let asks = self.kind == Kind::Ask;
+        self.link.as_ref().is_none_or(|link| link.cancels.is_gone(self.id, asks))
+    }
+
+    /// Ready when nobody waits for the message's end any more.
+    pub(crate) fn poll_cancelled(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let asks = self.kind == Kind::Ask;
+        match &self.link {
+            Some(link) => link.cancels.poll(self.id, asks, cx),
+            None => Poll::Ready(()),
         }
     }
 }
@@ -62,6 +84,7 @@ impl Drop for Responder {
     fn drop(&mut self) {
         if let Some(link) = self.link.take() {
             let id = self.id;
+            link.cancels.answered(id);
             let failure = Failure::failed(Code::NoReply, "the handler ended without a reply");
             link.answer(|session| session.fail(id, failure));
         }

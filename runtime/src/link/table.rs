@@ -131,6 +131,12 @@ impl Links {
         link.is_open().then(|| Arc::clone(link))
     }
 
+    /// The connection to the node that was found at an address.
+    pub(crate) fn current_at(&self, address: &str) -> Option<Arc<Link>> {
+        let peer = self.table.lock().addresses.get(address).copied()?;
+        self.current(peer)
+    }
+
     /// All connections that are there, those that are about to end included.
     pub(crate) fn all(&self) -> Vec<Arc<Link>> {
         self.table

@@ -17,7 +17,7 @@ use crate::{
         messages::REGISTRY,
     },
     hosted::Hosted,
-    link::{advertised, host_id},
+    link::advertised,
 };
 
 /// Between two attempts to reach a registry that isn't there yet.
@@ -48,7 +48,6 @@ impl Home for Node {
         NodeFacts {
             id: self.id().to_string(),
             host,
-            host_id: host_id().to_owned(),
             program,
             pid: std::process::id(),
             endpoints,

@@ -24,7 +24,10 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::{host::check_schema, spawn::of_routes};
+pub(crate) use self::{
+    host::{Resolved, check_schema},
+    spawn::of_routes,
+};
 pub use self::{
     shutdown::ShutdownReport,
     spawn::{Blueprint, IntoComponent, Spawn},
