@@ -328,3 +328,6 @@ pub enum Removal {
     /// for those who are connected to it.
     Lapsed,
 }
+
+#[cfg(test)]
+mod tests;
