@@ -4,6 +4,7 @@ mod crossing;
 mod failures;
 mod flow;
 mod shutdown;
+mod speed;
 mod talk;
 mod trouble;
 
