@@ -133,7 +133,7 @@ pub use botzilla_macros::message;
 /// ```
 ///
 /// The state is the type of the block. It lives as long as its actor, so it owns what it holds:
-/// no lifetimes. It may have type parameters, with `'static` among their bounds. There is one such
+/// no lifetimes. It may have type parameters, which are `'static` wherever it is spawned. There is one such
 /// block a type; further functions go in an ordinary `impl`.
 pub use botzilla_macros::component;
 
@@ -187,7 +187,8 @@ pub use botzilla_macros::component;
 /// # On a free function
 ///
 /// A function that takes a message and returns its reply is a component without state. It stays an
-/// ordinary function; its options and groups go where it is spawned.
+/// ordinary function; the attribute only proves that it can be spawned. It takes no options, and
+/// its groups go where it is spawned.
 ///
 /// ```
 /// # #[botzilla::message(reply = Pong)]

@@ -49,8 +49,19 @@ pub fn answer<M: Message>(returned: impl Replies<M::Reply>) -> Answer<M::Reply> 
 #[derive(Debug)]
 pub struct Travels<R: Data>(PhantomData<R>);
 
+/// What a handler that is a function may return: it can't reply later.
+#[diagnostic::on_unimplemented(
+    message = "the function returns `{Self}`, but its message is answered by `{R}`",
+    label = "not the message's reply",
+    note = "return `{R}`, or write `#[botzilla::message(reply = {Self})]` on the message"
+)]
+pub trait Returns<R> {}
+
+#[diagnostic::do_not_recommend]
+impl<R> Returns<R> for R {}
+
 /// Compiles for a handler that is a function: it takes a message and returns its reply.
-pub fn assert_handler<M: Message, R: Replies<M::Reply>>() {}
+pub fn assert_handler<M: Message, R: Returns<M::Reply>>() {}
 
 /// Stands beside a handler that is a function. In an `impl` block it doesn't compile, and the
 /// compiler shows its name, so it is named after the remedy.

@@ -1,0 +1,5 @@
+#[botzilla::message]
+#[botzilla::data]
+struct Stop;
+
+fn main() {}

@@ -1,0 +1,7 @@
+#[derive(serde::Serialize)]
+#[botzilla::data]
+struct Odometry {
+    x_m: f64,
+}
+
+fn main() {}

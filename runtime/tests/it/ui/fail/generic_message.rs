@@ -1,0 +1,6 @@
+#[botzilla::message(reply = T)]
+struct Get<T, const N: usize> {
+    values: [T; N],
+}
+
+fn main() {}

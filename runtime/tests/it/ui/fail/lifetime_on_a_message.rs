@@ -1,0 +1,6 @@
+#[botzilla::message]
+struct Say<'a> {
+    text: &'a str,
+}
+
+fn main() {}

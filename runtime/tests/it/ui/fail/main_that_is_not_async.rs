@@ -1,0 +1,2 @@
+#[botzilla::main]
+fn main() {}

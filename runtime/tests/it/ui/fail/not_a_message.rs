@@ -1,0 +1,11 @@
+struct Stop;
+
+struct Drive;
+
+#[botzilla::component]
+impl Drive {
+    #[botzilla::handler]
+    fn stop(&mut self, _: Stop) {}
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[botzilla::message]
+struct Say {
+    text: &'static str,
+}
+
+fn main() {}

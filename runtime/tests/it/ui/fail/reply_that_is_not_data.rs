@@ -1,0 +1,8 @@
+struct Odometry;
+
+#[botzilla::message(reply = Odometry)]
+struct SetVelocity {
+    linear_mps: f64,
+}
+
+fn main() {}

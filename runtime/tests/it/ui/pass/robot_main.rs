@@ -1,0 +1,4 @@
+#[botzilla::main]
+async fn main() -> botzilla::Result<()> {
+    Ok(())
+}
