@@ -133,8 +133,8 @@ pub use botzilla_macros::message;
 /// ```
 ///
 /// The state is the type of the block. It lives as long as its actor, so it owns what it holds:
-/// no lifetimes. It may have type parameters, which are `'static` wherever it is spawned. There is one such
-/// block a type; further functions go in an ordinary `impl`.
+/// no lifetimes. It may have type parameters, `'static` ones. There is one such block a type;
+/// further functions go in an ordinary `impl`.
 pub use botzilla_macros::component;
 
 /// Marks a function as the one that answers a message.
