@@ -53,7 +53,7 @@ pub struct RouteNo {
 }
 
 impl RouteNo {
-    /// The number on the wire; dense from 0, so that it can index a table.
+    /// The number on the wire. Low numbers are used first, so it can index a table.
     pub fn index(self) -> usize {
         self.index as usize
     }
@@ -70,7 +70,7 @@ impl fmt::Debug for RouteNo {
 pub struct Window(pub(crate) u32);
 
 impl Window {
-    /// The number on the wire; dense from 0.
+    /// The number on the wire. Low numbers are used first.
     pub fn index(self) -> usize {
         self.0 as usize
     }

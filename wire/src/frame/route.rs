@@ -18,9 +18,9 @@ const URGENT: u8 = 1;
 /// Declares a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteFrame {
-    /// Its number: at most one more than the largest so far.
+    /// Its number, below the routes that were granted.
     pub number: u32,
-    /// The number of its window: at most one more than the largest so far.
+    /// The number of its window, below twice the routes that were granted.
     pub window: u32,
     /// What it stands for.
     pub route: Route,

@@ -78,8 +78,9 @@ pub(super) struct Assembly {
 
 #[derive(Debug)]
 pub(super) struct Inbound {
-    pub(super) routes: Vec<InRoute>,
-    windows: Vec<InWindow>,
+    /// By number; the peer uses low numbers first, but an urgent route may overtake an ordinary one.
+    routes: Vec<Option<Box<InRoute>>>,
+    windows: Vec<Option<Box<InWindow>>>,
     pub(super) owed: IdTable<Owed>,
     /// How many of them have not ended here.
     pub(super) unended: usize,
@@ -118,71 +119,88 @@ impl Inbound {
 
     /// The peer declares a route.
     pub(super) fn declare(&mut self, frame: RouteFrame) -> Result<(RouteNo, Route), SessionError> {
+        let RouteFrame {
+            number,
+            window,
+            route,
+        } = frame;
         let bad = |why| SessionError::BadRoute {
-            route: frame.number.into(),
+            route: number.into(),
             why,
         };
-        let index = frame.number as usize;
-        if frame.number >= self.max_routes {
-            return Err(bad("its number is beyond what was granted"));
+        if number >= self.max_routes || window >= self.max_routes.saturating_mul(2) {
+            return Err(bad("its number or its window's is beyond what was granted"));
         }
-        if index > self.routes.len() || frame.window as usize > self.windows.len() {
-            return Err(bad("a number was left out"));
-        }
-        if self.routes.get(index).is_some_and(|old| old.busy > 0) {
+        let old = slot(&mut self.routes, number);
+        if old.as_ref().is_some_and(|old| old.busy > 0) {
             return Err(bad("it has messages open"));
         }
-        let Route { scope, urgent, .. } = &frame.route;
-        if let Some(window) = self.windows.get_mut(frame.window as usize) {
-            if window.urgent != *urgent {
-                return Err(bad("its window is of another urgency"));
-            }
-            if window.scope != *scope {
-                if window.busy > 0 {
-                    return Err(bad("its window is in use for another target"));
-                }
-                window.scope = scope.clone();
-                window.epoch = window.epoch.wrapping_add(1);
-            }
-        } else {
-            let bound = if *urgent {
+        let generation = old.as_ref().map_or(0, |old| old.generation.wrapping_add(1));
+        let account = slot(&mut self.windows, window).get_or_insert_with(|| {
+            let bound = if route.urgent {
                 self.urgent_per_target
             } else {
                 self.per_target
             };
-            self.windows.push(InWindow {
+            Box::new(InWindow {
                 account: Granting::new(bound),
-                scope: scope.clone(),
-                urgent: *urgent,
+                scope: route.scope.clone(),
+                urgent: route.urgent,
                 epoch: 0,
                 busy: 0,
                 due: false,
-            });
+            })
+        });
+        if account.urgent != route.urgent {
+            return Err(bad("its window is of another urgency"));
         }
-        let generation = self
-            .routes
-            .get(index)
-            .map_or(0, |old| old.generation.wrapping_add(1));
-        let route = InRoute {
-            info: frame.route.clone(),
+        if account.scope != route.scope {
+            if account.busy > 0 {
+                return Err(bad("its window is in use for another target"));
+            }
+            account.scope = route.scope.clone();
+            account.epoch = account.epoch.wrapping_add(1);
+        }
+        *old = Some(Box::new(InRoute {
+            info: route.clone(),
             generation,
             counters: RouteCounters::default(),
-            window: frame.window,
-            epoch: self.windows[frame.window as usize].epoch,
+            window,
+            epoch: account.epoch,
             busy: 0,
-        };
-        if index == self.routes.len() {
-            self.routes.push(route);
-        } else {
-            self.routes[index] = route;
-        }
+        }));
         Ok((
             RouteNo {
-                index: frame.number,
+                index: number,
                 generation,
             },
-            frame.route,
+            route,
         ))
+    }
+
+    /// The routes that the peer declared.
+    pub(super) fn routes(&self) -> impl Iterator<Item = (RouteNo, &InRoute)> {
+        (0..).zip(&self.routes).filter_map(|(index, route)| {
+            let route = route.as_deref()?;
+            Some((
+                RouteNo {
+                    index,
+                    generation: route.generation,
+                },
+                route,
+            ))
+        })
+    }
+
+    /// Whether an open message's route is urgent.
+    pub(super) fn is_urgent(&mut self, id: u64) -> bool {
+        let route = self
+            .owed
+            .get_mut(id)
+            .and_then(|owed| self.routes.get(owed.route as usize));
+        route
+            .and_then(Option::as_ref)
+            .is_some_and(|route| route.info.urgent)
     }
 
     /// A message begins to arrive: it is charged, and owed an end from now on.
@@ -211,12 +229,13 @@ impl Inbound {
                 why: "its path is too long",
             });
         }
-        let Some(route) = self.routes.get_mut(message.route as usize) else {
-            return Err(SessionError::UnknownRoute {
-                route: message.route.into(),
-            });
+        let unknown = || SessionError::UnknownRoute {
+            route: message.route.into(),
         };
-        let window = &mut self.windows[route.window as usize];
+        let route = self.routes.get_mut(message.route as usize);
+        let route = route.and_then(Option::as_mut).ok_or_else(unknown)?;
+        let window = self.windows.get_mut(route.window as usize);
+        let window = window.and_then(Option::as_mut).ok_or_else(unknown)?;
         if window.epoch != route.epoch {
             let why = "its window was given to another target";
             return Err(SessionError::BadRoute {
@@ -265,9 +284,10 @@ impl Inbound {
             && !owed.ended
         {
             owed.ended = true;
-            let route = owed.route as usize;
             self.unended -= 1;
-            outcome.count(&mut self.routes[route].counters);
+            if let Some(Some(route)) = self.routes.get_mut(owed.route as usize) {
+                outcome.count(&mut route.counters);
+            }
         }
     }
 
@@ -278,13 +298,16 @@ impl Inbound {
             return;
         };
         debug_assert!(owed.ended, "a message is released after its end");
-        self.routes[owed.route as usize].busy -= 1;
-        let window = &mut self.windows[owed.window as usize];
-        window.busy -= 1;
-        window.account.end(1);
-        if !window.due && window.account.is_due() {
-            window.due = true;
-            self.due.push(owed.window);
+        if let Some(Some(route)) = self.routes.get_mut(owed.route as usize) {
+            route.busy -= 1;
+        }
+        if let Some(Some(window)) = self.windows.get_mut(owed.window as usize) {
+            window.busy -= 1;
+            window.account.end(1);
+            if !window.due && window.account.is_due() {
+                window.due = true;
+                self.due.push(owed.window);
+            }
         }
         self.messages.end(1);
         self.bytes.end(owed.charge);
@@ -314,11 +337,20 @@ impl Inbound {
         let windows = &mut self.windows;
         self.due
             .drain(keep..)
-            .map(|number| {
-                let window = &mut windows[number as usize];
+            .filter_map(|number| {
+                let window = windows.get_mut(number as usize)?.as_mut()?;
                 window.due = false;
-                (number, window.account.state())
+                Some((number, window.account.state()))
             })
             .collect()
     }
+}
+
+/// The slot of that number, which is below its bound.
+fn slot<V>(slots: &mut Vec<Option<V>>, number: u32) -> &mut Option<V> {
+    let index = number as usize;
+    if index >= slots.len() {
+        slots.resize_with(index + 1, || None);
+    }
+    &mut slots[index]
 }

@@ -206,8 +206,9 @@ impl<T> Session<T> {
             .owed
             .get_mut(id)
             .filter(|owed| !owed.ended && !owed.partial)?;
-        let urgent = self.inbound.routes[owed.route as usize].info.urgent;
-        Some((owed.kind, owed.cancelled, urgent))
+        let (kind, cancelled) = (owed.kind, owed.cancelled);
+        let urgent = self.inbound.is_urgent(id);
+        Some((kind, cancelled, urgent))
     }
 
     /// Answers an ask of the peer. A reply that the peer doesn't take becomes a failure, and one
@@ -362,34 +363,19 @@ impl<T> Session<T> {
 
     /// The routes that we send on. A message counts as sent when it leaves.
     pub fn outbound_routes(&self) -> impl Iterator<Item = (RouteNo, &Route, RouteCounters)> {
-        numbered(
-            self.outbound
-                .routes
-                .list
-                .iter()
-                .map(|r| (r.generation, &r.info, r.counters)),
-        )
+        let routes = (0..).zip(&self.outbound.routes.list);
+        routes.map(|(index, route)| {
+            let generation = route.generation;
+            (RouteNo { index, generation }, &route.info, route.counters)
+        })
     }
 
     /// The routes that the peer sends on.
     pub fn inbound_routes(&self) -> impl Iterator<Item = (RouteNo, &Route, RouteCounters)> {
-        numbered(
-            self.inbound
-                .routes
-                .iter()
-                .map(|r| (r.generation, &r.info, r.counters)),
-        )
+        self.inbound
+            .routes()
+            .map(|(number, route)| (number, &route.info, route.counters))
     }
-}
-
-fn numbered<'a>(
-    routes: impl Iterator<Item = (u32, &'a Route, RouteCounters)>,
-) -> impl Iterator<Item = (RouteNo, &'a Route, RouteCounters)> {
-    (0..)
-        .zip(routes)
-        .map(|(index, (generation, route, counters))| {
-            (RouteNo { index, generation }, route, counters)
-        })
 }
 
 /// Cuts a text to at most `max` bytes.

@@ -57,9 +57,9 @@ pub(super) struct Queues {
 impl Queues {
     pub(super) fn push(&mut self, urgent: bool, item: Item) {
         if urgent {
-            self.urgent.push_back(item)
+            self.urgent.push_back(item);
         } else {
-            self.ordinary.push_back(item)
+            self.ordinary.push_back(item);
         }
     }
 

@@ -507,7 +507,7 @@ impl<T> Session<T> {
                 match message.token {
                     None => {}
                     Some(token) if message.kind == Kind::Tell => {
-                        events.push(Event::Delivered { token })
+                        events.push(Event::Delivered { token });
                     }
                     Some(_) => return Err(raw.malformed("an ask that is waited for has no reply")),
                 }

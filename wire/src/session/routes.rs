@@ -46,7 +46,8 @@ pub(super) struct OutRoutes {
     pub(super) windows: Vec<OutWindow>,
     by_route: FxHashMap<Route, u32>,
     by_target: FxHashMap<(Scope, bool), u32>,
-    /// Windows without routes: ordinary ones, urgent ones.
+    /// Windows without routes: ordinary ones, urgent ones. With those in use they are at most twice
+    /// as many as routes.
     spare: [Vec<u32>; 2],
     max: usize,
     per_target: [u64; 2],
@@ -196,8 +197,10 @@ mod tests {
     }
 
     fn routes(max: u32) -> OutRoutes {
-        let mut limits = Limits::default();
-        limits.routes = max;
+        let limits = Limits {
+            routes: max,
+            ..Limits::default()
+        };
         OutRoutes::new(&PeerLimits::from(&limits))
     }
 

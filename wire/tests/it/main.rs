@@ -1,7 +1,16 @@
-//! Tests of the protocol from outside, one binary for all of them.
+//! Tests of the protocol from outside, in memory and virtual time; one binary for all of them.
 #![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(missing_docs, reason = "tests are named by what they show")]
 
 mod by_hand;
+mod credit;
+mod damage;
 mod encoding;
+mod frames;
 mod golden;
 mod handshake;
+mod long;
+mod model;
+mod outcomes;
+mod pair;
+mod violations;
