@@ -1,0 +1,55 @@
+//! The registry as a process of its own.
+
+use std::path::PathBuf;
+
+use botzilla::Settings;
+use botzilla_registry::Registry;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+/// Botzilla's registry: components find each other through it.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Args {
+    /// The address to listen on.
+    #[arg(long, value_name = "ADDR", default_value_t = Registry::default_address())]
+    listen: String,
+
+    /// A file with the secret on its first line; otherwise BOTZILLA_SECRET, BOTZILLA_SECRET_FILE or
+    /// botzilla.toml have it.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+
+    /// Gives names from the first moment on: no robot that is running has names from an earlier start
+    /// of the registry.
+    #[arg(long)]
+    fresh: bool,
+}
+
+#[botzilla::main]
+async fn main() -> botzilla::Result<()> {
+    let args = Args::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::builder()
+                .with_default_directive(tracing::Level::INFO.into())
+                .from_env_lossy(),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let settings = match args.secret_file {
+        Some(path) => {
+            let mut settings = Settings::default();
+            settings.secret_file = Some(path);
+            settings
+        }
+        None => Settings::from_env()?,
+    };
+    let mut registry = Registry::new(args.listen, settings.secret()?)?;
+    if args.fresh {
+        registry = registry.fresh();
+    }
+    let running = registry.start().await?;
+    tracing::info!(address = %running.address(), "listening");
+    running.node().until_shutdown().await
+}

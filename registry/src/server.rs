@@ -1,0 +1,221 @@
+//! The desk as a component, and the node that serves it.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use botzilla::{
+    Ctx, HookError, Later, Node, NodeConfig, REGISTRY_PORT, Replier, Result, ShutdownReport,
+    directory::messages::{
+        Deregister, List, ListReply, REGISTRY, Register, RegisterReply, Resolve, ResolveReply,
+        Watch, WatchReply,
+    },
+};
+use botzilla_wire::NodeId;
+
+use crate::{
+    desk::{Desk, Reply},
+    table::{Link, Links, Rules, Table},
+};
+
+/// How often time passes at the desk.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A registry that is to be started.
+///
+/// ```
+/// # async fn run() -> botzilla::Result<()> {
+/// use botzilla::{Node, NodeConfig};
+/// use botzilla_registry::Registry;
+///
+/// let secret = "a passphrase of at least 16 bytes";
+/// // Part of this program: nobody can have had names at one before it.
+/// let registry = Registry::new("127.0.0.1:0", secret)?.fresh().start().await?;
+/// let node = Node::start(NodeConfig::new(registry.address().to_string(), secret)?).await?;
+/// # drop(node);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "it does nothing until it is started"]
+pub struct Registry {
+    node: NodeConfig,
+    rules: Rules,
+}
+
+impl Registry {
+    /// A registry that listens on this address (`host:port`; port 0 takes any that is free).
+    ///
+    /// # Errors
+    ///
+    /// The secret can't be one.
+    pub fn new(listen: impl Into<String>, secret: impl AsRef<str>) -> Result<Self> {
+        let node = NodeConfig::hosting_registry(secret)?.listen(listen);
+        Ok(Self::with(node))
+    }
+
+    /// A registry on a node with these settings, made by [`NodeConfig::hosting_registry`].
+    pub fn with(node: NodeConfig) -> Self {
+        Self {
+            node,
+            rules: Rules::default(),
+        }
+    }
+
+    /// Where a registry listens unless it is told: on every interface, at [`REGISTRY_PORT`].
+    pub fn default_address() -> String {
+        format!("0.0.0.0:{REGISTRY_PORT}")
+    }
+
+    /// Nobody can have had a name at an earlier start: it doesn't wait for them, and gives names from
+    /// the first moment on. For a registry that is part of a program.
+    pub fn fresh(mut self) -> Self {
+        self.rules.recovery = Duration::ZERO;
+        self
+    }
+
+    /// Other times and bounds.
+    pub fn rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// Starts it, on a node of its own.
+    ///
+    /// # Errors
+    ///
+    /// The address can't be listened on.
+    pub async fn start(self) -> Result<RunningRegistry> {
+        let node = Node::start(self.node).await?;
+        let rules = self.rules;
+        let spawned = node
+            .spawn(REGISTRY, move || Server::new(rules.clone()))
+            .reserved()
+            .await;
+        if let Err(error) = spawned {
+            node.shutdown(Duration::ZERO).await;
+            return Err(error.into());
+        }
+        Ok(RunningRegistry { node })
+    }
+}
+
+/// A registry that runs until it is shut down, or its node's thread ends.
+#[derive(Debug, Clone)]
+pub struct RunningRegistry {
+    node: Node,
+}
+
+impl RunningRegistry {
+    /// Where it can be reached from this host.
+    pub fn address(&self) -> SocketAddr {
+        let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        let mut address = self.node.address().unwrap_or(any);
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => {
+                address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            }
+            IpAddr::V6(ip) if ip.is_unspecified() => {
+                address.set_ip(IpAddr::V6(Ipv6Addr::LOCALHOST));
+            }
+            _ => {}
+        }
+        address
+    }
+
+    /// Its node: other components can be put on it, and `until_shutdown` waits for its end.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Ends it within this time.
+    pub async fn shutdown(&self, time: Duration) -> ShutdownReport {
+        self.node.shutdown(time).await
+    }
+}
+
+/// The component `registry`.
+#[derive(Debug)]
+struct Server {
+    desk: Desk,
+}
+
+impl Server {
+    /// A new start, and so a new epoch, also after a panic.
+    fn new(rules: Rules) -> Result<Self, HookError> {
+        let epoch = getrandom::u64()?;
+        let now = Instant::now();
+        Ok(Self {
+            desk: Desk::new(Table::new(rules, epoch, now), now),
+        })
+    }
+}
+
+#[botzilla::component]
+impl Server {
+    #[botzilla::on_start]
+    fn start(&mut self, ctx: &Ctx<Self>) {
+        ctx.every(TICK, |this, ctx| {
+            this.desk.tick(Instant::now(), &links(ctx));
+        });
+        let epoch = self.desk.table().epoch();
+        let recovering = self.desk.table().is_recovering();
+        tracing::info!(%epoch, recovering, "the registry is open");
+    }
+
+    #[botzilla::handler]
+    fn register(&mut self, msg: Register, ctx: &Ctx<Self>) -> Later<RegisterReply> {
+        let (reply, later) = reply(ctx);
+        let now = Instant::now();
+        self.desk.register(now, &links(ctx), from(ctx), msg, reply);
+        later
+    }
+
+    #[botzilla::handler]
+    fn deregister(&mut self, msg: Deregister, ctx: &Ctx<Self>) {
+        let now = Instant::now();
+        self.desk.deregister(now, &links(ctx), from(ctx), &msg);
+    }
+
+    #[botzilla::handler]
+    fn resolve(&mut self, msg: Resolve, ctx: &Ctx<Self>) -> Later<ResolveReply> {
+        let (reply, later) = reply(ctx);
+        self.desk.resolve(Instant::now(), msg, reply);
+        later
+    }
+
+    #[botzilla::handler]
+    fn list(&mut self, msg: List, ctx: &Ctx<Self>) -> Later<ListReply> {
+        let (reply, later) = reply(ctx);
+        self.desk.list(Instant::now(), &links(ctx), msg, reply);
+        later
+    }
+
+    #[botzilla::handler]
+    fn watch(&mut self, msg: Watch, ctx: &Ctx<Self>) -> Later<WatchReply> {
+        let (reply, later) = reply(ctx);
+        self.desk.watch(Instant::now(), from(ctx), msg, reply);
+        later
+    }
+}
+
+fn reply<R: botzilla::Data>(ctx: &Ctx<Server>) -> (Reply<R>, Later<R>) {
+    let (replier, later): (Replier<R>, _) = ctx.reply_later();
+    (Box::new(move |answer| replier.reply(answer)), later)
+}
+
+fn from(ctx: &Ctx<Server>) -> NodeId {
+    ctx.sender_node().unwrap_or_else(|| ctx.node().id())
+}
+
+fn links(ctx: &Ctx<Server>) -> impl Links {
+    let node = ctx.node();
+    move |peer: NodeId| {
+        let facts = node.peer(peer)?;
+        Some(Link {
+            connected: facts.connected,
+            last_heard: facts.last_heard,
+            address: facts.address,
+        })
+    }
+}
