@@ -1,0 +1,199 @@
+//! A registry and nodes over real sockets, in one process.
+
+use std::{future::Future, time::Duration};
+
+use botzilla::{
+    Node, NodeConfig, SpawnError,
+    directory::messages::{List, ListReply, REGISTRY, Resolve, Watch},
+};
+use botzilla_registry::{Registry, RunningRegistry};
+
+const SECRET: &str = "a passphrase of at least 16 bytes";
+/// None of these tests takes a second; a machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[botzilla::message(reply = String)]
+struct Greet {
+    name: String,
+}
+
+#[botzilla::handler]
+async fn greet(msg: Greet) -> String {
+    format!("hello {}", msg.name)
+}
+
+async fn fresh() -> RunningRegistry {
+    let registry = Registry::new("127.0.0.1:0", SECRET).unwrap().fresh();
+    registry.start().await.unwrap()
+}
+
+async fn node(registry: &RunningRegistry) -> Node {
+    let config = NodeConfig::new(registry.address().to_string(), SECRET).unwrap();
+    let node = Node::start(config.listen("127.0.0.1:0")).await.unwrap();
+    node.ready().await;
+    node
+}
+
+async fn list(node: &Node) -> ListReply {
+    node.component(REGISTRY).ask(List::default()).await.unwrap()
+}
+
+fn names(list: &ListReply) -> Vec<&str> {
+    list.components.iter().map(|it| it.name.as_str()).collect()
+}
+
+/// Waits for the registry's next news until the list is as it should be.
+async fn until_listed(node: &Node, wanted: &[&str]) {
+    loop {
+        let list = list(node).await;
+        if names(&list) == wanted {
+            return;
+        }
+        let watch = Watch {
+            epoch: list.epoch,
+            revision: list.revision,
+            recovering: list.recovering,
+            after: None,
+            wait_ms: 1000,
+        };
+        node.component(REGISTRY).ask(watch).await.unwrap();
+    }
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().unwrap();
+    let timed = async { tokio::time::timeout(PATIENCE, test).await };
+    runtime.block_on(timed).expect("it hangs");
+}
+
+#[test]
+fn components_of_two_nodes_find_each_other() {
+    run(async {
+        let registry = fresh().await;
+        let (one, two) = (node(&registry).await, node(&registry).await);
+        one.spawn("greeter", greet)
+            .groups(["talkers"])
+            .await
+            .unwrap();
+        let greeter = two.component("greeter");
+        let name = "Ada".to_owned();
+        assert_eq!(greeter.ask(Greet { name }).await.unwrap(), "hello Ada");
+        let list = list(&two).await;
+        let [listed] = &list.components[..] else {
+            panic!("{list:?}");
+        };
+        assert_eq!((listed.name.as_str(), listed.connected), ("greeter", true));
+        assert_eq!(listed.node, one.id().to_string());
+        assert_eq!(listed.groups, ["talkers"]);
+        assert_eq!(listed.messages[0].name, "Greet");
+        assert!(listed.endpoints[0].starts_with("127.0.0.1:"));
+    });
+}
+
+#[test]
+fn a_name_that_is_taken_is_refused_with_its_holder() {
+    run(async {
+        let registry = fresh().await;
+        let (one, two) = (node(&registry).await, node(&registry).await);
+        one.spawn("greeter", greet).await.unwrap();
+        let refused = two.spawn("greeter", greet).await;
+        let Err(SpawnError::NameTaken { holder, .. }) = refused else {
+            panic!("two greeters");
+        };
+        let pid = format!("(pid {})", std::process::id());
+        assert!(holder.contains(&pid), "{holder}");
+    });
+}
+
+#[test]
+fn a_node_that_ends_gives_its_names_up_at_once() {
+    run(async {
+        let registry = fresh().await;
+        let (one, two) = (node(&registry).await, node(&registry).await);
+        one.spawn("a", greet).await.unwrap();
+        two.spawn("b", greet).await.unwrap();
+        until_listed(&two, &["a", "b"]).await;
+        one.shutdown(Duration::from_secs(5)).await;
+        until_listed(&two, &["b"]).await;
+        // And another may have it.
+        two.spawn("a", greet).await.unwrap();
+    });
+}
+
+#[test]
+fn a_registry_that_comes_back_empty_is_told_everything_and_gives_no_name_away() {
+    run(async {
+        let registry = fresh().await;
+        let (one, two) = (node(&registry).await, node(&registry).await);
+        one.spawn("greeter", greet).await.unwrap();
+        let ask = || async {
+            let name = "Ada".to_owned();
+            two.component("greeter").ask(Greet { name }).await.unwrap()
+        };
+        ask().await;
+        let address = registry.address().to_string();
+        registry.shutdown(Duration::from_secs(5)).await;
+        ask().await;
+        let back = Registry::new(address, SECRET).unwrap();
+        let back = back.start().await.unwrap();
+        let newcomer = node(&back).await;
+        let refused = newcomer.spawn("greeter", greet).await;
+        assert!(matches!(refused, Err(SpawnError::NameTaken { .. })));
+        until_listed(&newcomer, &["greeter"]).await;
+        assert!(list(&newcomer).await.recovering);
+        ask().await;
+    });
+}
+
+#[test]
+fn who_asks_for_a_name_that_is_not_there_is_told_of_those_that_are_close() {
+    run(async {
+        let registry = fresh().await;
+        let one = node(&registry).await;
+        one.spawn("greeter", greet).await.unwrap();
+        let msg = Resolve {
+            name: "greter".into(),
+            wait_ms: 0,
+        };
+        let reply = one.component(REGISTRY).ask(msg).await.unwrap();
+        assert_eq!(
+            (reply.found, reply.similar),
+            (None, vec!["greeter".to_owned()])
+        );
+    });
+}
+
+#[test]
+fn a_registry_hosts_components_of_its_own_program_too() {
+    run(async {
+        let registry = fresh().await;
+        registry.node().spawn("greeter", greet).await.unwrap();
+        let other = node(&registry).await;
+        let name = "Ada".to_owned();
+        let greeting = other.component("greeter").ask(Greet { name }).await;
+        assert_eq!(greeting.unwrap(), "hello Ada");
+    });
+}
+
+#[test]
+fn fifty_nodes_start_at_once() {
+    run(async {
+        let registry = fresh().await;
+        let registry = &registry;
+        let nodes = futures_util::future::join_all((0..50).map(|count| async move {
+            let node = node(registry).await;
+            node.spawn(format!("c{count:02}"), greet).await.unwrap();
+            node
+        }));
+        let nodes = nodes.await;
+        let wanted: Vec<String> = (0..50).map(|count| format!("c{count:02}")).collect();
+        let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+        until_listed(&nodes[0], &wanted).await;
+        for (count, node) in nodes.iter().enumerate() {
+            let name = "Ada".to_owned();
+            let other = format!("c{:02}", (count + 7) % 50);
+            node.component(other).ask(Greet { name }).await.unwrap();
+        }
+    });
+}
