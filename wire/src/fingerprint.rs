@@ -62,7 +62,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Traces the message `M` and its reply `R`. Done once a type, it takes some microseconds.
+    /// Traces the message `M` and its reply `R`. It takes some tens of microseconds: keep the result.
     ///
     /// # Errors
     ///

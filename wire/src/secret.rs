@@ -109,6 +109,9 @@ impl Secret {
 
     fn from_base64(rest: &str) -> Result<Self, SecretError> {
         let (id, encoded) = rest.split_once(':').ok_or(SecretError::Malformed)?;
+        if !is_key_id(id.as_bytes()) {
+            return Err(SecretError::BadId);
+        }
         // Decoded from base64 text of any length, so of a length that is not known before.
         let decoded = Zeroizing::new(BASE64.decode(encoded).map_err(|_| SecretError::BadBase64)?);
         let bytes: [u8; SECRET_LEN] = decoded
@@ -185,5 +188,58 @@ impl fmt::Debug for Secret {
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mistake_has_its_own_line_with_a_remedy_and_without_the_text() {
+        let long_id = format!("bz1:{}:AAAA", "i".repeat(33));
+        let cases = [
+            ("", SecretError::Empty),
+            ("  \n", SecretError::Empty),
+            ("hunter2secret", SecretError::TooShort { len: 13 }),
+            ("bz1:", SecretError::Malformed),
+            (
+                "bz1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+                SecretError::Malformed,
+            ),
+            ("bz1:main:not base64!", SecretError::BadBase64),
+            ("bz1:main:AAECAwQ", SecretError::WrongLength { len: 5 }),
+            ("bz1:main:", SecretError::WrongLength { len: 0 }),
+            (
+                "bz1::AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+                SecretError::BadId,
+            ),
+            (
+                "bz1:a b:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+                SecretError::BadId,
+            ),
+            (&long_id, SecretError::BadId),
+        ];
+        for (text, expected) in cases {
+            let error = Secret::parse(text).unwrap_err();
+            assert_eq!(error, expected, "{text:?}");
+            let line = error.to_string();
+            assert!(line.contains("botzilla keygen"), "{line}");
+            assert!(text.len() < 5 || !line.contains(text), "{line}");
+            assert!(!line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_secret_reads_back_what_it_wrote_and_prints_as_stars() {
+        let secret = Secret::from_bytes("main-1_A", [7; 32]).unwrap();
+        let text = secret.to_text();
+        assert_eq!(
+            *text,
+            "bz1:main-1_A:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="
+        );
+        let back = Secret::parse(&text).unwrap();
+        assert_eq!((back.id(), back.bytes()), (secret.id(), secret.bytes()));
+        assert_eq!(format!("{secret} {secret:?}"), "*** ***");
     }
 }

@@ -26,6 +26,10 @@ use crate::limits::Limits;
 /// Elements that all sequences of a payload may have beyond its bytes: room for some of size zero.
 const SPARE_ELEMENTS: usize = 1024;
 
+/// Elements of at most so many bytes are not charged for: that there are no more of them than bytes
+/// is bound enough.
+const SMALL: usize = 4;
+
 type Decoder<'de> = DecoderImpl<Input<'de>, Configuration, ()>;
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], limits: &Limits) -> Result<T, String> {
@@ -306,7 +310,7 @@ struct Elements<'a, 'de, const CHARGED: bool> {
 impl<'de, const CHARGED: bool> Elements<'_, 'de, CHARGED> {
     #[inline]
     fn next<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, DecodeError> {
-        if CHARGED {
+        if CHARGED && size_of::<S::Value>() > SMALL {
             let input = self.inner.decoder.reader();
             match input.memory.checked_sub(size_of::<S::Value>()) {
                 Some(memory) => input.memory = memory,
