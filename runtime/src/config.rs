@@ -14,7 +14,7 @@ use crate::ConfigError;
 /// The registry's port.
 pub const REGISTRY_PORT: u16 = 6985;
 /// The file that `Node::from_env` reads if it is there and `BOTZILLA_CONFIG` names no other.
-pub const DEFAULT_FILE: &str = "botzilla.toml";
+const DEFAULT_FILE: &str = "botzilla.toml";
 
 const ENV_CONFIG: &str = "BOTZILLA_CONFIG";
 const ENV_REGISTRY: &str = "BOTZILLA_REGISTRY";
@@ -52,6 +52,8 @@ pub(crate) enum RegistryAt {
     Address(String),
     /// On this node itself.
     Here,
+    /// There is none: the node's components find each other, and nobody else.
+    Nowhere,
 }
 
 impl NodeConfig {
@@ -81,10 +83,20 @@ impl NodeConfig {
         Ok(Self::with(RegistryAt::Here, secret))
     }
 
+    /// A node without a network: its components find each other, and nobody else finds them. It needs
+    /// neither a registry nor a secret.
+    pub fn in_process() -> Self {
+        Self::of(RegistryAt::Nowhere, Vec::new())
+    }
+
     fn with(registry: RegistryAt, secret: Secret) -> Self {
+        Self::of(registry, vec![secret])
+    }
+
+    fn of(registry: RegistryAt, secrets: Vec<Secret>) -> Self {
         Self {
             registry,
-            secrets: vec![secret],
+            secrets,
             listen: "0.0.0.0:0".to_owned(),
             advertise: Vec::new(),
             ask_time: Duration::from_secs(5),

@@ -105,7 +105,11 @@ impl Node {
 
     /// Gets a component its name from the registry.
     pub(super) async fn register(&self, hosted: &Arc<Hosted>) -> Result<(), SpawnError> {
-        if !is_registered(&hosted.name) || self.inner().config.short_lived {
+        let config = &self.inner().config;
+        if !is_registered(&hosted.name)
+            || config.short_lived
+            || config.registry == RegistryAt::Nowhere
+        {
             return Ok(());
         }
         let decision = self.inner().directory.announce(&hosted.name, facts(hosted));

@@ -139,11 +139,11 @@ impl Node {
         self.0.address
     }
 
-    /// Where its registry is, as configured; `None` if it is on this node.
+    /// Where its registry is, as configured; `None` if it is on this node, or nowhere.
     pub fn registry(&self) -> Option<&str> {
         match &self.0.config.registry {
             RegistryAt::Address(address) => Some(address),
-            RegistryAt::Here => None,
+            RegistryAt::Here | RegistryAt::Nowhere => None,
         }
     }
 
@@ -251,6 +251,9 @@ impl Node {
     /// Resolves when the registry knows this node's components and this node knows the others: when
     /// a call to any of them would find it.
     pub async fn ready(&self) {
+        if self.0.config.registry == RegistryAt::Nowhere {
+            return;
+        }
         let mut status = self.0.directory.status();
         // It ends only with the node.
         drop(status.wait_for(|status| status.in_touch).await);

@@ -61,6 +61,9 @@ impl Node {
 
     async fn look_for(&self, name: &Name, deadline: Instant) -> Result<Place, Reason> {
         let inner = self.inner();
+        if inner.config.registry == RegistryAt::Nowhere {
+            return Err(self.no_such_component(name, &[], "this node has no registry to ask"));
+        }
         if **name == *REGISTRY {
             let RegistryAt::Address(address) = &inner.config.registry else {
                 return Err(self.no_such_component(name, &[], "this node's registry isn't spawned"));

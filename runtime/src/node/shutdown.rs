@@ -70,10 +70,7 @@ impl Node {
         let watch = std::thread::Builder::new().name("botzilla-shutdown".to_owned());
         let watching = watch.spawn(move || {
             if watched.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
-                drop(gave_up.send(()));
-            } else {
-                // Keeps the other side from taking the end of this thread for giving up.
-                std::mem::forget(gave_up);
+                let _ = gave_up.send(());
             }
         });
         tokio::select! {

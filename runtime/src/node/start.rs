@@ -24,7 +24,8 @@ use crate::{
 
 pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Result<Node> {
     let id = random_node_id()?;
-    let listener = if config.short_lived { None } else { Some(listen(&config.listen).await?) };
+    let silent = config.short_lived || config.registry == RegistryAt::Nowhere;
+    let listener = if silent { None } else { Some(listen(&config.listen).await?) };
     let address = match &listener {
         Some(listener) => Some(listener.local_addr()?),
         None => None,
@@ -85,7 +86,7 @@ impl Node {
                 Error::Start(StartError::Registry { address, waited, reason })
             })?;
         }
-        if !inner.config.short_lived {
+        if !inner.config.short_lived && inner.config.registry != RegistryAt::Nowhere {
             let stopped = inner.stopped.clone();
             let node = self.clone();
             actix_rt::spawn(stopped.run_until_cancelled_owned(async move {

@@ -1,3 +1,5 @@
-//! One binary for all tests from outside.
+//! Behaviour through the public surface.
+#![expect(missing_docs, reason = "test code")]
 
+mod local;
 mod ui;
