@@ -38,6 +38,8 @@ const BYTES: usize = 256 * 1024;
 /// The read buffer grows and shrinks between these.
 const READ_MIN: usize = 4 * 1024;
 const READ_MAX: usize = 256 * 1024;
+/// Bytes a second of a record that is under way, at the least; pings alone are fewer.
+const STUCK_RATE: f64 = 256.0;
 /// What a peer may name as time left, at most; clocks overflow somewhere.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -76,6 +78,8 @@ pub(super) struct Driver {
     received: Vec<Event<Ticket>>,
     events: VecDeque<Event<Ticket>>,
     routes: Vec<Option<Arc<InboundRoute>>>,
+    /// Since when the input has been the same part of a record, and how much of it there was.
+    partial: Option<(Instant, usize)>,
     timer: Pin<Box<Sleep>>,
     /// Whether the timer knows our waker since it was last set.
     timer_armed: bool,
@@ -110,6 +114,7 @@ impl Driver {
             received: Vec::new(),
             events: VecDeque::new(),
             routes: Vec::new(),
+            partial: None,
             timer,
             timer_armed: false,
             dead_after: limits.dead_after,
@@ -192,7 +197,14 @@ impl Driver {
         let Some(session) = &mut state.session else {
             return Err(End::cut(REPLACED));
         };
+        let before = self.input.len();
         let result = session.receive(now, &mut self.input, &mut self.received);
+        let after = self.input.len();
+        if after == 0 {
+            self.partial = None;
+        } else if after < before || self.partial.is_none() {
+            self.partial = Some((now, after));
+        }
         let mut wakers = Vec::new();
         if !state.waiting.is_empty() {
             for event in &self.received {
@@ -311,6 +323,11 @@ impl Driver {
         if closing.is_some_and(|since| now.duration_since(since) >= self.dead_after) {
             return Err(End::cut("the other side did not answer the close"));
         }
+        if self.is_stuck(now) {
+            return Err(End::cut(
+                "a record does not become complete: its length was altered on its way",
+            ));
+        }
         let idle =
             idle_after.is_some_and(|after| now.duration_since(session.last_active()) >= after);
         let nothing_open = !waiting && session.open() == 0 && session.owed() == 0;
@@ -331,6 +348,16 @@ impl Driver {
             cx.waker().wake_by_ref();
         }
         Ok(())
+    }
+
+    /// Whether a record stays incomplete while next to nothing comes. A length that was altered to a
+    /// larger one would otherwise swallow pings for half an hour before its tag is found wrong.
+    fn is_stuck(&self, now: Instant) -> bool {
+        self.partial.is_some_and(|(since, had)| {
+            let time = now.duration_since(since);
+            let came = self.input.len().saturating_sub(had);
+            time >= 2 * self.dead_after && (came as f64) < STUCK_RATE * time.as_secs_f64()
+        })
     }
 
     /// Writes while the socket takes it. `Ok(true)`: it would take more.

@@ -67,7 +67,9 @@ impl Responder {
     /// Whether nobody waits for the message's end any more.
     pub(crate) fn is_cancelled(&self) -> bool {
         let asks = self.kind == Kind::Ask;
-        self.link.as_ref().is_none_or(|link| link.cancels.is_gone(self.id, asks))
+        self.link
+            .as_ref()
+            .is_none_or(|link| link.cancels.is_gone(self.id, asks))
     }
 
     /// Ready when nobody waits for the message's end any more.

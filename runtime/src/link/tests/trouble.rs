@@ -35,7 +35,7 @@ fn a_peer_that_falls_silent_is_dead_after_its_time() {
     run(async {
         let quick = |limits: &mut Limits| {
             limits.ping_every = Duration::from_millis(50);
-            limits.dead_after = Duration::from_millis(300);
+            limits.dead_after = Duration::from_millis(1500);
         };
         let (a, b) = (
             make(1).limits(quick).start(echo),
@@ -52,9 +52,15 @@ fn a_peer_that_falls_silent_is_dead_after_its_time() {
             .unwrap();
         let lost = send(&link, ask("b", "anybody?")).await;
         until(|| b.host.requests() == 1).await;
-        // Pings keep it alive for longer than the silence that kills.
-        let alive = Instant::now() + Duration::from_millis(600);
-        until(|| Instant::now() > alive).await;
+        // Nothing but pings comes, and keeps it alive.
+        let mut heard = vec![link.last_heard()];
+        until(|| {
+            if heard.last() != Some(&link.last_heard()) {
+                heard.push(link.last_heard());
+            }
+            heard.len() > 4
+        })
+        .await;
         assert!(link.is_open());
         let heard = link.last_heard();
         proxy.set(Wire::Stalled);
@@ -69,7 +75,7 @@ fn a_peer_that_falls_silent_is_dead_after_its_time() {
             ),
             "{ended:?}"
         );
-        assert!(Instant::now() - heard >= Duration::from_millis(300));
+        assert!(Instant::now() - heard >= Duration::from_millis(1500));
         assert!(!a.links.is_connected(b.id) && a.links.last_heard(b.id).unwrap() >= heard);
         until(|| b.host.downs() == 1).await;
         for node in [&a, &b] {
@@ -132,9 +138,13 @@ fn a_torn_connection_ends_what_is_open_at_once_and_says_whether_it_may_have_run(
 fn a_bit_flipped_on_the_way_ends_the_connection_and_nothing_of_it_runs() {
     run(async {
         for place in [0, 1, 3, 4, 5, 9, 20, 40] {
-            let (a, b) = (make(1).start(echo), make(2).start(echo));
+            // A length that was altered is noticed by what doesn't come, after twice this time.
+            let quick = |limits: &mut Limits| {
+                limits.ping_every = Duration::from_millis(500);
+                limits.dead_after = Duration::from_millis(1000);
+            };
+            let (a, b) = (make(1).start(echo), make(2).limits(quick).start(echo));
             let proxy = Proxy::to(b.address).await;
-            // Counts what the handshake took, by a first connection that stays whole.
             let link = a
                 .links
                 .connect(b.id, &[proxy.address.to_string()], soon())
@@ -142,7 +152,6 @@ fn a_bit_flipped_on_the_way_ends_the_connection_and_nothing_of_it_runs() {
                 .unwrap();
             assert_eq!(reply(&link, ask("b", "whole")).await, "whole");
             let before = b.host.requests();
-            // The proxy counts bytes from the start of each connection; what comes next is beyond them.
             proxy.flip.store(proxy.passed() + place, Ordering::SeqCst);
             let lost = send(&link, ask("b", vec![7; 64])).await;
             assert!(
