@@ -1,6 +1,6 @@
 //! The registry as a process of its own.
 
-use std::path::PathBuf;
+use std::{io::IsTerminal, path::PathBuf};
 
 use botzilla::Settings;
 use botzilla_registry::Registry;
@@ -36,6 +36,7 @@ async fn main() -> botzilla::Result<()> {
                 .from_env_lossy(),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let settings = match args.secret_file {
         Some(path) => {
@@ -50,6 +51,8 @@ async fn main() -> botzilla::Result<()> {
         registry = registry.fresh();
     }
     let running = registry.start().await?;
-    tracing::info!(address = %running.address(), "listening");
+    if let Some(address) = running.node().address() {
+        tracing::info!(%address, "listening");
+    }
     running.node().until_shutdown().await
 }

@@ -1,5 +1,7 @@
 //! A registry and nodes over real sockets, in one process.
 
+#![allow(clippy::unwrap_used, reason = "a test ends by it")]
+
 use std::{future::Future, time::Duration};
 
 use botzilla::{

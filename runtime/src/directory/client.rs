@@ -6,7 +6,10 @@
 
 use std::{
     future::Future,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -93,6 +96,8 @@ pub(crate) struct Directory {
     /// There is something in `own` to be told.
     news: Notify,
     status: watch::Sender<Status>,
+    /// The node ends: that the registry is lost is no news.
+    leaving: AtomicBool,
     /// Those who wait for an answer about a name that somebody else asked for first.
     resolving: Mutex<FxHashMap<Name, Vec<oneshot::Sender<Resolved>>>>,
 }
@@ -115,6 +120,7 @@ impl Directory {
             own: Mutex::new(Own::default()),
             news: Notify::new(),
             status: watch::Sender::new(Status::default()),
+            leaving: AtomicBool::new(false),
             resolving: Mutex::new(FxHashMap::default()),
         }
     }
@@ -154,6 +160,7 @@ impl Directory {
 
     /// Gives everything up, as far as the registry can be reached in this time: the node ends.
     pub(crate) async fn leave<H: Home>(&self, home: &H, within: Duration) -> Result<(), H::Error> {
+        self.leaving.store(true, Ordering::Relaxed);
         let names = {
             let mut own = self.own.lock();
             for name in own.all() {
@@ -266,9 +273,11 @@ impl Directory {
             source = error.source();
         }
         let known = self.status.borrow().trouble.as_deref() == Some(&*text);
-        if was_in_touch {
+        if self.leaving.load(Ordering::Relaxed) {
+            tracing::debug!(reason = %text, "out of touch with the registry");
+        } else if was_in_touch {
             tracing::warn!(reason = %text, "lost touch with the registry; what is known stays in use");
-        } else if !known {
+        } else if !known && self.status.borrow().failures > 0 {
             tracing::warn!(reason = %text, "still trying to reach the registry");
         }
         self.status.send_modify(|status| {

@@ -8,7 +8,7 @@ mod own;
 pub mod replica;
 mod similar;
 
-pub use located::{BadFacts, HandlerInfo, Located, Place, StreamInfo};
 pub(crate) use client::{Directory, Home, Resolved};
+pub use located::{BadFacts, HandlerInfo, Located, Place, StreamInfo};
 pub use own::Refused;
 pub use similar::similar;
