@@ -332,7 +332,11 @@ impl Link {
     }
 
     fn serve_and_unlock(&self, mut state: MutexGuard<'_, State>) {
-        let wakers = state.serve(Instant::now());
+        let wakers = if state.waiting.is_empty() {
+            Vec::new()
+        } else {
+            state.serve(Instant::now())
+        };
         self.unlock_and_wake(state, true);
         wakers.into_iter().for_each(Waker::wake);
     }

@@ -78,6 +78,10 @@ pub(super) struct Driver {
     received: Vec<Event<Ticket>>,
     events: VecDeque<Event<Ticket>>,
     routes: Vec<Option<Arc<InboundRoute>>>,
+    /// When this turn began: the clock is read once for all that it does.
+    now: Instant,
+    /// When what is in `events` came.
+    received_at: Instant,
     /// Since when the input has been the same part of a record, and how much of it there was.
     partial: Option<(Instant, usize)>,
     timer: Pin<Box<Sleep>>,
@@ -99,6 +103,7 @@ impl Driver {
         first: Bytes,
         input: BytesMut,
     ) -> Self {
+        let now = Instant::now();
         let timer = Box::pin(tokio::time::sleep(limits.ping_every));
         Self {
             link,
@@ -114,6 +119,8 @@ impl Driver {
             received: Vec::new(),
             events: VecDeque::new(),
             routes: Vec::new(),
+            now,
+            received_at: now,
             partial: None,
             timer,
             timer_armed: false,
@@ -129,6 +136,7 @@ impl Driver {
             // What was read from it but not handed out yet never runs.
             return Err(End::cut(REPLACED));
         }
+        self.now = Instant::now();
         let more_in = self.take_in(cx)?;
         self.mind_time(cx)?;
         let more_out = self.put_out(cx)?;
@@ -192,7 +200,8 @@ impl Driver {
     }
 
     fn receive(&mut self) -> Result<(), End> {
-        let now = Instant::now();
+        let now = self.now;
+        self.received_at = now;
         let mut state = self.link.lock();
         let Some(session) = &mut state.session else {
             return Err(End::cut(REPLACED));
@@ -254,7 +263,7 @@ impl Driver {
                 let Some(host) = self.host.upgrade() else {
                     return responder.fail(Failure::refused(Code::Stopped, "the node has stopped"));
                 };
-                let deadline = Instant::now() + time_left.min(FOREVER);
+                let deadline = self.received_at + time_left.min(FOREVER);
                 let inbound = Inbound {
                     id,
                     route,
@@ -300,7 +309,7 @@ impl Driver {
     /// time-out away, which is noticed when the timer fires.
     fn mind_time(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         let due = self.timer.deadline().into_std();
-        let now = Instant::now();
+        let now = self.now;
         if now < due {
             if !self.timer_armed {
                 self.timer_armed = self.timer.as_mut().poll(cx).is_pending();
@@ -376,7 +385,7 @@ impl Driver {
             let Some(session) = &mut state.session else {
                 return Err(End::cut(REPLACED));
             };
-            if !session.poll_transmit(Instant::now(), &mut self.output) {
+            if !session.poll_transmit(self.now, &mut self.output) {
                 if let Some(end) = self.closed.take() {
                     return Err(end);
                 }
