@@ -105,6 +105,14 @@ impl<'s> Place<'s> {
         }
     }
 
+    /// The place of a variant's fields, which are on the level that their enum has been counted as.
+    fn of_variant(self) -> Self {
+        Place {
+            levels: self.levels + 1,
+            ..self
+        }
+    }
+
     /// A place on the same level.
     fn beside(&self) -> Self {
         Place {
@@ -454,7 +462,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Variant<'_, A> {
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, A::Error> {
         let (name, state) = (self.name, self.place.state);
         self.inner
-            .tuple_variant(len, Watching::new(visitor, self.place))
+            .tuple_variant(len, Watching::new(visitor, self.place.of_variant()))
             .inspect_err(|_| state.failed_at(Segment::Name(name.into())))
     }
 
@@ -464,9 +472,10 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Variant<'_, A> {
         visitor: V,
     ) -> Result<V::Value, A::Error> {
         let (name, state) = (self.name, self.place.state);
+        let place = self.place.of_variant();
         let visitor = Watching {
             fields: Some(fields),
-            ..Watching::new(visitor, self.place)
+            ..Watching::new(visitor, place)
         };
         self.inner
             .struct_variant(fields, visitor)

@@ -9,6 +9,8 @@ use std::{
 
 use serde::Deserialize;
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn text<T: DeserializeOwned>() -> String {
@@ -486,4 +488,18 @@ fn byte_buf<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>
         }
     }
     deserializer.deserialize_byte_buf(Buf)
+}
+
+proptest! {
+    #[test]
+    fn any_text_can_be_compared(theirs in r#"[#=?()\[\]{}<>|,:*12ua8 "\\-]{0,40}"#) {
+        let ours = "{a:u8,b:#1=<A|B(#1)>,c:#1} -> (u8*3)";
+        let text = Layout::first_difference(ours, &theirs);
+        prop_assert!(text.is_some());
+        let text = Layout::first_difference(&theirs, ours);
+        prop_assert!(text.is_some());
+        // Half of a good text with something else behind it, too.
+        let text = format!("{}{theirs}", &ours[..ours.len().min(theirs.len() + 3)]);
+        let _ = Layout::first_difference(ours, &text);
+    }
 }

@@ -56,21 +56,35 @@ fn a_megabyte_of_recursion_is_refused_long_before_the_stack_ends() {
 }
 
 #[test]
-fn nesting_is_taken_up_to_its_limit_in_both_encodings() {
-    fn tree(depth: usize) -> Tree {
-        (1..depth).fold(Tree::Leaf, |tree, _| Tree::Node(Box::new(tree)))
+fn nesting_is_taken_up_to_its_limit_and_counted_alike_in_both_encodings() {
+    fn node(inner: Tree) -> Tree {
+        Tree::Node(Box::new(inner))
     }
+    fn pair(inner: Tree) -> Tree {
+        Tree::Pair {
+            left: Box::new(inner),
+            right: Box::new(Tree::Leaf),
+        }
+    }
+    fn list(inner: Tree) -> Tree {
+        Tree::List(vec![inner])
+    }
+    type Wrap = fn(Tree) -> Tree;
+    // How many levels each of them adds.
+    let wraps: [(Wrap, usize); 3] = [(node, 1), (pair, 1), (list, 2)];
     for encoding in [Encoding::Bincode, Encoding::Json] {
-        let fits = bytes_of(encoding, &tree(64));
-        assert_eq!(
-            decode::<Tree>(encoding, &fits, &Limits::default()).unwrap(),
-            tree(64)
-        );
-        let deep = bytes_of(encoding, &tree(65));
-        assert!(decode::<Tree>(encoding, &deep, &Limits::default()).is_err());
-        let mut limits = Limits::default();
-        limits.nesting = 65;
-        assert!(decode::<Tree>(encoding, &deep, &limits).is_ok());
+        for (wrap, levels) in wraps {
+            let tree = (0..30).fold(Tree::Leaf, |tree, _| wrap(tree));
+            let bytes = bytes_of(encoding, &tree);
+            let mut limits = Limits::default();
+            limits.nesting = 30 * levels + 1;
+            assert_eq!(decode::<Tree>(encoding, &bytes, &limits).unwrap(), tree);
+            limits.nesting -= 1;
+            let error = decode::<Tree>(encoding, &bytes, &limits)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains("nests too deep"), "{error}");
+        }
     }
 }
 

@@ -257,3 +257,44 @@ fn secrets_are_read_as_recorded() {
     }
     out.check("secrets.txt");
 }
+
+#[test]
+fn the_worked_handshake_in_the_document_is_the_first_one_of_the_vectors() {
+    let document = include_str!("../../../PROTOCOL.md");
+    let vectors = include_str!("../../testdata/handshake.txt");
+    let value = |name: &str| {
+        let line = vectors
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name}: ")));
+        line.unwrap().to_owned()
+    };
+    for name in [
+        "SHA-256(m1 m2)",
+        "dialler's proof key",
+        "acceptor's proof key",
+        "SHA-256(m1 m2 m3 without its proof)",
+        "SHA-256(m1 m2 m3 m4)",
+        "connection",
+        "dialler's record key",
+        "acceptor's record key",
+    ] {
+        assert!(document.contains(&value(name)), "{name}");
+    }
+    for proof in ["m3", "m4"] {
+        let message = value(proof);
+        assert!(document.contains(&message[message.len() - 64..]), "{proof}");
+    }
+    // m1 is there in rows, with what they mean behind two spaces.
+    let (_, rows) = document
+        .split_once("62 6f 74 7a 69 6c 6c 61   \"botzilla\"\n")
+        .unwrap();
+    let (rows, _) = rows.split_once("```").unwrap();
+    let mut hex = "626f747a696c6c61".to_owned();
+    for row in rows.lines() {
+        let bytes = row
+            .split_whitespace()
+            .take_while(|word| word.len() == 2 && word.bytes().all(|b| b.is_ascii_hexdigit()));
+        hex.extend(bytes);
+    }
+    assert_eq!(hex, value("m1"));
+}

@@ -57,7 +57,7 @@ struct Report {
 #[derive(Serialize, Deserialize)]
 struct Node {
     value: u32,
-    children: Vec<Node>,
+    children: Vec<Self>,
 }
 
 fn both<T: Serialize + DeserializeOwned + PartialEq + Debug>(
