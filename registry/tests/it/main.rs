@@ -8,7 +8,7 @@ use botzilla::{
     Node, NodeConfig, SpawnError,
     directory::messages::{List, ListReply, REGISTRY, Resolve, Watch},
 };
-use botzilla_registry::{Registry, RunningRegistry};
+use botzilla_registry::{Registry, RunningRegistry, table::Rules};
 
 const SECRET: &str = "a passphrase of at least 16 bytes";
 /// None of these tests takes a second; a machine may be busy.
@@ -145,6 +145,65 @@ fn a_registry_that_comes_back_empty_is_told_everything_and_gives_no_name_away() 
         until_listed(&newcomer, &["greeter"]).await;
         assert!(list(&newcomer).await.recovering);
         ask().await;
+    });
+}
+
+/// A node with a greeter on a thread that the caller can end: as a process that is killed, it says
+/// nothing more.
+fn mortal(registry: &RunningRegistry) -> tokio::sync::oneshot::Sender<()> {
+    let address = registry.address().to_string();
+    let (kill, killed) = tokio::sync::oneshot::channel::<()>();
+    let (started, starting) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        actix_rt::System::new().block_on(async move {
+            let config = NodeConfig::new(address, SECRET).unwrap();
+            let node = Node::start(config.listen("127.0.0.1:0")).await.unwrap();
+            node.spawn("greeter", greet).await.unwrap();
+            started.send(()).unwrap();
+            // However the sender ends.
+            let _ = killed.await;
+        });
+    });
+    starting.recv().unwrap();
+    kill
+}
+
+async fn quick() -> RunningRegistry {
+    let mut rules = Rules::default();
+    rules.recovery = Duration::ZERO;
+    rules.takeover = Duration::from_millis(400);
+    rules.lease = Duration::from_millis(1500);
+    let registry = Registry::new("127.0.0.1:0", SECRET).unwrap();
+    registry.rules(rules).start().await.unwrap()
+}
+
+#[test]
+fn the_name_of_a_node_that_was_killed_goes_to_who_claims_it() {
+    run(async {
+        let registry = quick().await;
+        let kill = mortal(&registry);
+        let two = node(&registry).await;
+        let refused = two.spawn("greeter", greet).await;
+        assert!(matches!(refused, Err(SpawnError::NameTaken { .. })));
+        drop(kill);
+        while list(&two).await.components[0].connected {
+            tokio::task::yield_now().await;
+        }
+        two.spawn("greeter", greet).await.unwrap();
+        let listed = &list(&two).await.components[0];
+        assert_eq!(listed.node, two.id().to_string());
+    });
+}
+
+#[test]
+fn the_name_of_a_node_that_was_killed_is_gone_after_the_lease() {
+    run(async {
+        let registry = quick().await;
+        let kill = mortal(&registry);
+        let two = node(&registry).await;
+        until_listed(&two, &["greeter"]).await;
+        drop(kill);
+        until_listed(&two, &[]).await;
     });
 }
 
