@@ -126,6 +126,13 @@ async fn node() -> Node {
     Node::start(NodeConfig::in_process()).await.unwrap()
 }
 
+/// Until what was sent to it has left its queue.
+async fn until_running(node: &Node, component: &str) {
+    while node.describe(component).unwrap().queued > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[actix_rt::test]
 async fn an_ask_is_answered_by_a_sync_handler_an_async_one_and_a_function() {
     let node = node().await;
@@ -181,6 +188,7 @@ async fn an_urgent_message_passes_a_full_queue_and_interrupts_a_running_handler(
     let node = node().await;
     let counter = node.spawn("counter", Counter::default).await.unwrap();
     let running = counter.tell(Forever).await.unwrap();
+    until_running(&node, "counter").await;
     let mut queued = Vec::new();
     loop {
         match counter.try_tell(Add { amount: 1 }) {
@@ -234,6 +242,7 @@ async fn an_ask_past_its_deadline_says_so_and_one_still_queued_never_runs() {
     let node = node().await;
     let counter = node.spawn("counter", Counter::default).await.unwrap();
     let running = counter.tell(Forever).await.unwrap();
+    until_running(&node, "counter").await;
     let time = Duration::from_millis(20);
     let late = counter.ask(Add { amount: 1 }).within(time).await.unwrap_err();
     assert!(matches!(late.reason(), Reason::Expired { .. }), "{late}");
