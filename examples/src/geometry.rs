@@ -103,7 +103,9 @@ pub fn wrapped(angle: f64) -> f64 {
 
 /// The length of a line through all points.
 pub fn length(line: &[Point]) -> f64 {
-    line.windows(2).map(|pair| pair[0].distance(pair[1])).sum()
+    let pieces = line.windows(2).map(|pair| pair[0].distance(pair[1]));
+    // Not `sum`: that of nothing is -0.0, which would show.
+    pieces.fold(0.0, |sum, piece| sum + piece)
 }
 
 #[cfg(test)]

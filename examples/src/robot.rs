@@ -11,4 +11,66 @@
 //! They know each other by name only, so they run in one process, in one each, or on several
 //! machines, without a line changed.
 
+mod battery;
+mod drive;
+mod latency;
+mod lidar;
 pub mod messages;
+mod operator;
+mod planner;
+
+use botzilla::Node;
+
+pub use battery::Battery;
+pub use drive::Drive;
+pub use lidar::Lidar;
+pub use operator::Operator;
+pub use planner::Planner;
+
+use crate::sim::Room;
+
+/// The robot's components, by name.
+pub const COMPONENTS: [&str; 5] = ["drive", "lidar", "planner", "battery", "operator"];
+
+/// What all components of one robot have to agree on.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Decides how the furniture stands, and the lidar's noise. Default: 0.
+    pub seed: u64,
+    /// How much faster than the clock on the wall the simulated world runs. Default: 2.
+    pub speed: u32,
+    /// What the battery holds when full, in joules. Default: 2 watt-hours, enough for some minutes.
+    pub battery_j: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            speed: 2,
+            battery_j: 7_200.0,
+        }
+    }
+}
+
+impl Options {
+    /// The room that the robot is in.
+    pub fn room(&self) -> Room {
+        Room::furnished(self.seed)
+    }
+}
+
+/// Starts one of the robot's components on a node.
+pub async fn spawn(node: &Node, name: &str, options: &Options) -> botzilla::Result<()> {
+    // A factory, not a value: after a panic the runtime makes a new one.
+    let options = options.clone();
+    match name {
+        "drive" => node.spawn(name, move || Drive::new(&options)).await?,
+        "lidar" => node.spawn(name, move || Lidar::new(&options)).await?,
+        "planner" => node.spawn(name, move || Planner::new(&options)).await?,
+        "battery" => node.spawn(name, move || Battery::new(&options)).await?,
+        _ => node.spawn(name, Operator::default).await?,
+    };
+    Ok(())
+}

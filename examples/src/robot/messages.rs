@@ -112,6 +112,16 @@ pub struct LaserScan {
     pub reach_m: f64,
 }
 
+impl LaserScan {
+    /// Place and heading.
+    pub fn pose(&self) -> Pose {
+        Pose {
+            at: self.at.into(),
+            heading: self.heading_rad,
+        }
+    }
+}
+
 /// Why there is no scan.
 #[botzilla::data]
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -180,12 +190,23 @@ pub struct FloorMap {
     pub occupied: Vec<Place>,
     /// Every path that was planned, the one in use last.
     pub plans: Vec<Vec<Place>>,
-    /// How long the planner's asks took, in microseconds: half of them at most this...
-    pub ask_p50_us: f64,
-    /// ... and 99 of 100 at most this.
-    pub ask_p99_us: f64,
-    /// How many asks were measured.
+}
+
+/// Asks how long the planner's asks to drive and lidar took.
+#[botzilla::message(reply = Latency)]
+#[derive(Debug, Clone)]
+pub struct GetLatency {}
+
+/// How long asks took, there and back, the other side's work included.
+#[botzilla::data]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Latency {
+    /// How many were measured.
     pub asks: u64,
+    /// Half of them took at most this.
+    pub p50_us: f64,
+    /// 99 of 100 took at most this.
+    pub p99_us: f64,
 }
 
 /// Where the robot is on its way. The planner broadcasts it to the group `desk`, whoever is in it.

@@ -1,0 +1,132 @@
+//! The drive: it turns the wheels and says where the robot is.
+//!
+//! Here a simulated world stands behind it. On a robot of your own, `tick` talks to the motor
+//! controller instead, and the handlers stay as they are.
+
+use std::time::Duration;
+
+use botzilla::prelude::*;
+
+use super::Options;
+use super::messages::{
+    DriveRefused, EmergencyStop, GetOdometry, Odometry, PowerUsed, Resume, SetVelocity,
+};
+use crate::sim::{Chassis, World};
+
+/// How often the drive looks after its wheels.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How long a velocity holds, in (simulated) seconds. A planner that hangs, dies or is cut off
+/// must not leave a robot that drives on.
+const HOLDS_S: f64 = 0.5;
+
+/// The component.
+#[derive(Debug)]
+pub struct Drive {
+    world: World,
+    /// How much faster than the clock on the wall the world runs.
+    speed: u32,
+    /// The reason of the emergency stop that is in force.
+    stopped: Option<String>,
+    /// When the velocity in force was asked for.
+    commanded_s: f64,
+    /// What was drawn and not yet told to the battery.
+    unreported_j: f64,
+}
+
+impl Drive {
+    /// The drive of a robot at the start of its room.
+    pub fn new(options: &Options) -> Self {
+        Self {
+            world: World::new(&options.room(), Chassis::default()),
+            speed: options.speed,
+            stopped: None,
+            commanded_s: 0.0,
+            unreported_j: 0.0,
+        }
+    }
+}
+
+#[botzilla::component(groups = ["base"])]
+impl Drive {
+    #[botzilla::on_start]
+    fn start(&mut self, ctx: &Ctx<Self>) {
+        ctx.every(TICK, Self::tick);
+    }
+
+    #[botzilla::handler]
+    fn set_velocity(&mut self, msg: SetVelocity) -> Result<Odometry, DriveRefused> {
+        if let Some(reason) = &self.stopped {
+            let reason = reason.clone();
+            return Err(DriveRefused::Stopped { reason });
+        }
+        // bincode carries NaN; physics would never recover from it.
+        if !(msg.linear_mps.is_finite() && msg.angular_rps.is_finite()) {
+            return Err(DriveRefused::NotANumber);
+        }
+        self.world.drive(msg.linear_mps, msg.angular_rps);
+        self.commanded_s = self.world.motion().time;
+        Ok(self.odometry())
+    }
+
+    #[botzilla::handler]
+    fn get_odometry(&mut self, _: GetOdometry) -> Odometry {
+        self.odometry()
+    }
+
+    // `urgent`: it runs before whatever waits, even if the queue is full. `broadcast`: it hears
+    // broadcasts of this message; without it, only who asks this component by name is heard.
+    #[botzilla::handler(broadcast, urgent)]
+    fn stop(&mut self, msg: EmergencyStop) {
+        self.world.brake();
+        self.stopped = Some(msg.reason);
+    }
+
+    #[botzilla::handler(broadcast)]
+    fn resume(&mut self, _: Resume) {
+        self.stopped = None;
+    }
+}
+
+impl Drive {
+    fn tick(&mut self, ctx: &Ctx<Self>) {
+        let idle_s = self.world.motion().time - self.commanded_s;
+        if self.stopped.is_none() && idle_s > HOLDS_S {
+            self.world.drive(0.0, 0.0);
+        }
+        for _ in 0..self.speed {
+            self.world.step();
+        }
+        self.unreported_j += self.world.take_energy();
+        self.report_energy(ctx);
+    }
+
+    /// Tells the battery what was drawn, a few times a second. Nothing is lost while there is no
+    /// battery to tell: what couldn't be sent is kept for the next time.
+    fn report_energy(&mut self, ctx: &Ctx<Self>) {
+        const ENOUGH_J: f64 = 3.0;
+        if self.unreported_j < ENOUGH_J {
+            return;
+        }
+        let joules = std::mem::take(&mut self.unreported_j);
+        // `try_tell` never waits, so it is fit for a timer; it gives the message back if it can't
+        // be sent now.
+        if let Err(unsent) = ctx.component("battery").try_tell(PowerUsed { joules }) {
+            self.unreported_j = unsent.message.joules;
+        }
+    }
+
+    fn odometry(&self) -> Odometry {
+        let motion = self.world.motion();
+        Odometry {
+            at: motion.pose.at.into(),
+            heading_rad: motion.pose.heading,
+            linear_mps: motion.linear,
+            angular_rps: motion.angular,
+            driven_m: motion.driven,
+            bumps: motion.bumps,
+            time_s: motion.time,
+            stopped: self.stopped.is_some(),
+        }
+    }
+}
