@@ -299,8 +299,12 @@ fn everything() -> impl Strategy<Value = Everything> {
             any::<bool>(),
             any::<Option<u8>>(),
         ),
-        any::<Vec<Option<String>>>(),
-        any::<BTreeMap<u16, Vec<bool>>>(),
+        prop::collection::vec(any::<Option<String>>(), 0..8),
+        prop::collection::btree_map(
+            any::<u16>(),
+            prop::collection::vec(any::<bool>(), 0..8),
+            0..8,
+        ),
         any::<[i16; 3]>(),
         prop::collection::vec(tree(), 0..3),
     )
