@@ -265,7 +265,6 @@ impl Driver {
                 };
                 let deadline = self.received_at + time_left.min(FOREVER);
                 let inbound = Inbound {
-                    id,
                     route,
                     kind,
                     deadline,

@@ -51,7 +51,8 @@ pub(crate) enum ConnectError {
 
 impl ConnectError {
     /// What was tried, in order.
-    pub(crate) fn tried(&self) -> &[Attempt] {
+    #[cfg(test)]
+    pub(super) fn tried(&self) -> &[Attempt] {
         match self {
             Self::TimedOut { tried, .. } | Self::Failed { tried, .. } => tried,
             Self::SelfDial { .. } | Self::NoEndpoints { .. } | Self::Stopping => &[],

@@ -44,11 +44,11 @@ use wire::{
 pub(crate) use self::{
     connection::Link,
     counters::Counters,
-    endpoints::{Endpoint, advertised, host_id, trial_order},
-    error::{Attempt, AttemptError, ConnectError},
+    endpoints::advertised,
+    error::ConnectError,
     responder::Responder,
     sending::Sending,
-    table::{Links, LinksReport, Settings},
+    table::{Links, Settings},
 };
 
 /// How a message that was sent has ended.
@@ -104,8 +104,6 @@ pub(crate) struct Outgoing {
 /// A message that came in.
 #[derive(Debug)]
 pub(crate) struct Inbound {
-    /// Its number on the connection, as in [`Host::cancelled`].
-    pub(crate) id: u64,
     /// Target, sender, message and encoding, shared by all messages of the route.
     pub(crate) route: Arc<InboundRoute>,
     /// Ask or tell.

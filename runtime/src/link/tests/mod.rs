@@ -37,7 +37,7 @@ use wire::{
     session::Kind,
 };
 
-use super::*;
+use super::{error::AttemptError, table::LinksReport, *};
 use crate::ticket::Ticket;
 
 /// Nothing here takes long; this only turns a hang into a failure.

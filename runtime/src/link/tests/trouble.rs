@@ -189,7 +189,7 @@ fn serves_until_its_input_ends() {
             std::io::copy(&mut std::io::stdin(), &mut std::io::sink())
                 .map(|_| std::process::exit(0))
         });
-        std::future::pending().await
+        std::future::pending::<()>().await;
     });
 }
 
