@@ -74,6 +74,8 @@ pub struct Session<T> {
     queues: Queues,
     timers: Timers,
     phase: Phase,
+    /// Credit was due and found no room in the last record.
+    credit_is_late: bool,
     /// What the peer's close says it has received.
     peer_received: Option<u64>,
     failed: bool,
@@ -109,6 +111,7 @@ impl<T> Session<T> {
             queues: Queues::default(),
             timers: Timers::new(limits, now),
             phase: Phase::Open,
+            credit_is_late: false,
             peer_received: None,
             failed: false,
             unread: 0,

@@ -88,10 +88,14 @@ impl<T> Session<T> {
         self.fill_items(true, now, record, out);
         self.fill_done(record, out);
         self.fill_cancels(record, out);
-        self.fill_credit(record, out);
+        // Best at the end, when all that frees credit is in the record; but never put off twice.
+        if self.credit_is_late {
+            self.fill_credit(record, out);
+        }
         self.fill_items(false, now, record, out);
         self.fill_done(record, out);
         self.fill_credit(record, out);
+        self.credit_is_late = self.inbound.is_credit_due();
         if self.timers.ping && record.len(out) == 0 && self.queues.long.is_none() {
             Ping::encode(&mut out.small);
         }

@@ -13,4 +13,5 @@ mod long;
 mod model;
 mod outcomes;
 mod pair;
+mod vectors;
 mod violations;

@@ -46,25 +46,37 @@ fn local(id: u8, limits: &Limits) -> Local {
 
 /// Both ends after a handshake: the dialler's, the acceptor's.
 pub(crate) fn established(a: &Limits, b: &Limits, now: Instant) -> (Established, Established) {
+    let (ends, _) = handshake(a, b, now);
+    ends
+}
+
+/// The four messages of a handshake.
+pub(crate) fn handshake_messages(a: &Limits, b: &Limits, now: Instant) -> Vec<Bytes> {
+    let (_, messages) = handshake(a, b, now);
+    messages
+}
+
+fn handshake(a: &Limits, b: &Limits, now: Instant) -> ((Established, Established), Vec<Bytes>) {
     let mut dialler = Dialler::new(&local(1, a), None, None, [1; 32], now);
     let mut acceptor = Acceptor::new(&local(2, b), [2; 32], now);
     let (mut to_a, mut to_b) = (BytesMut::new(), BytesMut::new());
     let mut accepted = None;
+    let mut messages = Vec::new();
     loop {
         while let Some(bytes) = dialler.poll_transmit() {
             to_b.extend_from_slice(&bytes);
+            messages.push(bytes);
         }
         if accepted.is_none() && acceptor.receive(now, &mut to_b).unwrap().is_some() {
             accepted = Some(acceptor.accept());
         }
         while let Some(bytes) = acceptor.poll_transmit() {
             to_a.extend_from_slice(&bytes);
+            messages.push(bytes);
         }
         if let Some(dialled) = dialler.receive(now, &mut to_a).unwrap() {
-            return (
-                dialled,
-                accepted.expect("the acceptor is done before the dialler"),
-            );
+            let accepted = accepted.expect("the acceptor is done before the dialler");
+            return ((dialled, accepted), messages);
         }
     }
 }
