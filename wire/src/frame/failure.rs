@@ -23,6 +23,9 @@ pub struct FailureFrame {
 }
 
 impl FailureFrame {
+    /// The longest detail, in bytes.
+    pub const DETAIL_MAX: usize = 16 * 1024;
+
     /// At most how many bytes the header takes, with its length.
     pub(crate) const HEADER_BOUND: usize = 1 + 1 + VARINT_MAX + VARINT_MAX + 3 + 1;
 

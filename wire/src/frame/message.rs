@@ -69,6 +69,9 @@ pub(crate) fn put_header(
 }
 
 impl Message {
+    /// The most names in a path.
+    pub const PATH_MAX: usize = 16;
+
     /// How many bytes a path takes as a field's value.
     pub fn path_len(path: &[Name]) -> usize {
         path.iter()

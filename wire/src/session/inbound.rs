@@ -94,7 +94,6 @@ pub(super) struct Inbound {
     per_target: u64,
     urgent_per_target: u64,
     payload_max: usize,
-    path_max: usize,
 }
 
 impl Inbound {
@@ -113,7 +112,6 @@ impl Inbound {
             per_target: limits.messages_per_target.into(),
             urgent_per_target: limits.urgent_per_target.into(),
             payload_max: limits.payload,
-            path_max: limits.path,
         }
     }
 
@@ -223,7 +221,7 @@ impl Inbound {
                 max: self.payload_max,
             });
         }
-        if message.path.len() > self.path_max {
+        if message.path.len() > crate::frame::Message::PATH_MAX {
             return Err(SessionError::Malformed {
                 frame: "ask",
                 why: "its path is too long",

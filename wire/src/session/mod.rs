@@ -38,7 +38,7 @@ use self::{
 use crate::{
     code::{CloseReason, Code, Failure},
     error::SessionError,
-    frame::Close,
+    frame::{Close, FailureFrame},
     handshake::Established,
     limits::Limits,
     record::{OVERHEAD, Opener, Sealer, record_max},
@@ -84,6 +84,7 @@ pub struct Session<T> {
     payload_max: usize,
     peer_payload_max: usize,
     reply_bytes_max: u64,
+    /// How much of a detail we send.
     detail_max: usize,
 }
 
@@ -118,7 +119,7 @@ impl<T> Session<T> {
             payload_max: limits.payload,
             peer_payload_max: peer_limits.payload,
             reply_bytes_max: limits.reply_bytes,
-            detail_max: limits.detail.min(Limits::default().detail),
+            detail_max: limits.detail.min(FailureFrame::DETAIL_MAX),
         }
     }
 

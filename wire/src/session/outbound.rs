@@ -139,7 +139,7 @@ impl<T> Outbound<T> {
             payload_max: usize::try_from(half)
                 .unwrap_or(usize::MAX)
                 .min(peer.payload),
-            path_max: own.path,
+            path_max: own.path.min(Message::PATH_MAX),
             starved: false,
             starved_here: false,
             cancels: Vec::new(),

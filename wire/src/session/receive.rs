@@ -438,11 +438,11 @@ impl<T> Session<T> {
             code,
             may_have_run,
         } = raw.read()?;
-        if detail.len() > self.detail_max {
+        if detail.len() > FailureFrame::DETAIL_MAX {
             let len = detail.len() as u64;
             return Err(SessionError::PayloadTooLong {
                 len,
-                max: self.detail_max,
+                max: FailureFrame::DETAIL_MAX,
             });
         }
         self.check_sent(raw, id)?;
@@ -616,8 +616,8 @@ impl<T> Session<T> {
                 };
             }
         }
-        let detail =
-            String::from_utf8_lossy(&detail[..detail.len().min(self.detail_max)]).into_owned();
+        let detail = String::from_utf8_lossy(&detail[..detail.len().min(FailureFrame::DETAIL_MAX)])
+            .into_owned();
         events.push(Event::Closed {
             reason: close.reason,
             detail,

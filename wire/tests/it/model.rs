@@ -17,7 +17,7 @@ use crate::pair::{End, Pair, SECOND, limits, route, total};
 const TARGETS: [&str; 5] = ["drive", "arm", "camera", "lidar", "map"];
 const SIZES: [usize; 7] = [8, 9, 300, 9_000, 33_000, 70_000, 150_000];
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Send {
         target: usize,

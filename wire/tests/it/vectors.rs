@@ -184,7 +184,7 @@ fn frames_are_as_recorded() {
         out.extend_from_slice(&[4, 5]);
     });
     frame(&mut out, "reply to 2^32, nothing", |out| {
-        Reply { id: 1 << 32 }.encode(0, out)
+        Reply { id: 1 << 32 }.encode(0, out);
     });
     for code in Code::ALL {
         frame(
@@ -214,7 +214,7 @@ fn frames_are_as_recorded() {
         },
     );
     frame(&mut out, "done: 2, 3, 4 and 300", |out| {
-        Done::encode(&[(2, 3), (300, 1)], out)
+        Done::encode(&[(2, 3), (300, 1)], out);
     });
     frame(
         &mut out,
