@@ -14,7 +14,7 @@ struct Lamp {
     percent: u8,
 }
 
-// Every lamp is in the group; a name may be in many.
+// Every lamp is in this group; a component may be in many.
 #[botzilla::component(groups = ["lamps"])]
 impl Lamp {
     // Only handlers that say so hear broadcasts.
@@ -29,7 +29,6 @@ impl Lamp {
     }
 }
 
-#[derive(Default)]
 struct Switch;
 
 #[botzilla::component(groups = ["lamps"])]
@@ -46,11 +45,11 @@ async fn main() -> botzilla::Result<()> {
     for name in ["lamp/kitchen", "lamp/hall"] {
         node.spawn(name, || Lamp { percent: 100 }).await?;
     }
-    // On this one spawn, a further group; and a lamp that is not in the living room.
+    // For this one, a group besides that of its attribute.
     node.spawn("lamp/sofa", || Lamp { percent: 100 })
         .groups(["living-room"])
         .await?;
-    node.spawn("switch", Switch::default).await?;
+    node.spawn("switch", || Switch).await?;
 
     // `to_the_end`: wait until the handlers ran, not only until the message is in their queues.
     let report = node

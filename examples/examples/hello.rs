@@ -43,7 +43,6 @@ impl Greeter {
     }
 }
 
-#[derive(Default)]
 struct Host;
 
 #[botzilla::component]
@@ -68,7 +67,7 @@ async fn main() -> botzilla::Result<()> {
 
     // Not a value but a way to make one: after a panic, the component is made anew.
     node.spawn("greeter", Greeter::default).await?;
-    node.spawn("host", Host::default).await?;
+    node.spawn("host", || Host).await?;
 
     for name in ["Ada", "Grace"] {
         // Two things can go wrong: the ask (`await?`), and what the handler says (`?`).

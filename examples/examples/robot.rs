@@ -48,7 +48,7 @@ async fn mission(node: &Node, options: &Options) -> botzilla::Result<()> {
         node.component(name).ready(Duration::from_secs(10)).await?;
     }
     let operator = node.component("operator");
-    let goal = options.room().goal.into();
+    let goal = options.room.goal.into();
     let mission = operator
         .ask(Mission { goal })
         .within(Duration::from_secs(60));

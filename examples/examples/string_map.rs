@@ -4,6 +4,8 @@
 //!
 //! Nothing is async here: each component has a node on a thread of its own, and every call blocks.
 
+use std::sync::mpsc;
+
 use botzilla::{Map, MapComponent};
 
 /// A map of the pairs.
@@ -29,8 +31,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })?;
 
     // It returns once it is registered, so others find it from here on.
-    let console = MapComponent::new(&registry, &secret, "console", 0, |map| {
-        println!("console heard: {map:?}");
+    let (heard, hears) = mpsc::channel();
+    let console = MapComponent::new(&registry, &secret, "console", 0, move |map| {
+        heard.send(map).map_err(|_| "the console is closed")?;
         Ok(Map::new())
     })?;
 
@@ -45,6 +48,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("components: {}", console.get_components()?.join(", "));
 
     let report = calculator.broadcast_message(&map([("news", "done")]))?;
-    println!("heard by: {}", report.delivered.join(", "));
+    println!("{} hears: {:?}", report.delivered.join(", "), hears.recv()?);
     Ok(())
 }

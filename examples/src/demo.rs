@@ -161,7 +161,7 @@ pub async fn run(options: &DemoOptions, mut on: impl FnMut(Event)) -> Result<Rep
             "{:.1} m in {:.1} s, {} plans, {} messages",
             report.path_m, report.wall_s, report.plans, report.messages
         );
-        let drawing = picture::svg(&options.robot.room(), &picture::Trace { caption, ..trace });
+        let drawing = picture::svg(&options.robot.room, &picture::Trace { caption, ..trace });
         std::fs::write(path, drawing).map_err(|source| {
             let path = path.clone();
             DemoError::Picture { path, source }

@@ -36,7 +36,9 @@ pub const COMPONENTS: [&str; 5] = ["drive", "lidar", "planner", "battery", "oper
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// Decides how the furniture stands, and the lidar's noise. Default: 0.
+    /// The room that it is in. Default: [`Room::furnished`] with the seed 0.
+    pub room: Room,
+    /// Decides the lidar's noise. Default: 0.
     pub seed: u64,
     /// How much faster than the clock on the wall the simulated world runs. Default: 2.
     pub speed: u32,
@@ -47,17 +49,11 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            room: Room::furnished(0),
             seed: 0,
             speed: 2,
             battery_j: 7_200.0,
         }
-    }
-}
-
-impl Options {
-    /// The room that the robot is in.
-    pub fn room(&self) -> Room {
-        Room::furnished(self.seed)
     }
 }
 

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt, future::IntoFuture, time::Duration};
 // Any executor will do: none of the node's futures needs one of a kind.
 use futures_executor::block_on;
 
-use crate::{CallError, ComponentRef, Node, NodeConfig, Result};
+use crate::{
+    Answer, CallError, ComponentRef, Node, NodeConfig, Result, RouteOptions,
+    node::{Spawn, of_routes},
+};
 
 /// A string map.
 pub type Map = BTreeMap<String, String>;
@@ -71,7 +74,14 @@ impl MapComponent {
     where
         F: Fn(Map) -> Result<Map, String> + Send + 'static,
     {
-        node.spawn(name, move |message: MapMessage| listener(message.0)).await?;
+        // By hand, because a function that is spawned hears no broadcasts, and a listener does.
+        let blueprint = of_routes(move |routes| {
+            let options = RouteOptions::new().broadcast(true);
+            routes.add_function::<MapMessage, _, _>(options, move |message, _| {
+                std::future::ready(Answer::Now(listener(message.0)))
+            });
+        });
+        Spawn::new(node.clone(), name.to_owned(), blueprint).await?;
         Ok(Self { name: name.to_owned(), node: node.clone() })
     }
 

@@ -56,7 +56,7 @@ impl<'a> Ride<'a> {
 
     /// Ends when the robot is at the goal, or can't get there.
     pub(super) async fn go(&mut self) -> Result<Arrived, DemoError> {
-        let goal = self.options.robot.room().goal.into();
+        let goal = self.options.robot.room.goal.into();
         let mission = self.operator.ask(Mission { goal });
         // Both at once: while one waits, the other goes on.
         let arrived = tokio::select! {

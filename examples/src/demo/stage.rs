@@ -64,7 +64,7 @@ impl Stage {
         let map = ask(&planner, GetMap {}).await?;
         let latency = ask(&planner, GetLatency {}).await?;
         let charge = ask(&console.component("battery"), GetCharge {}).await?;
-        let goal = options.robot.room().goal;
+        let goal = options.robot.room.goal;
         let (poses, stops) = stops.into_iter().unzip();
         let report = Report {
             path_m: arrived.driven_m,

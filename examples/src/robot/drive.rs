@@ -38,7 +38,7 @@ impl Drive {
     /// The drive of a robot at the start of its room.
     pub fn new(options: &Options) -> Self {
         Self {
-            world: World::new(&options.room(), Chassis::default()),
+            world: World::new(&options.room, Chassis::default()),
             speed: options.speed,
             stopped: None,
             commanded_s: 0.0,

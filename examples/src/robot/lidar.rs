@@ -16,7 +16,7 @@ impl Lidar {
     /// A lidar in the robot's room.
     pub fn new(options: &Options) -> Self {
         Self {
-            laser: Laser::new(&options.room(), LaserSpec::default(), options.seed),
+            laser: Laser::new(&options.room, LaserSpec::default(), options.seed),
         }
     }
 }

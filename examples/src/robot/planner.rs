@@ -30,7 +30,7 @@ pub struct Planner {
 impl Planner {
     /// A planner that knows the size of the floor and nothing that stands on it.
     pub fn new(options: &Options) -> Self {
-        let size = options.room().size;
+        let size = options.room.size;
         Self {
             navigator: Navigator::new(size, Needs::default(), Gait::default()),
             stopped: false,
