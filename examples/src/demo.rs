@@ -147,13 +147,11 @@ pub async fn run(options: &DemoOptions, mut on: impl FnMut(Event)) -> Result<Rep
         stage.ride(options, &mut on).await
     });
     let outcome = outcome.await;
+    let last = stage.last_known();
     // Whatever happened: nothing stays behind.
     stage.shut_down().await;
-    let Ok(outcome) = outcome else {
-        let deadline = options.deadline;
-        let last = stage.last_known();
-        return Err(DemoError::TooLong { deadline, last });
-    };
+    let deadline = options.deadline;
+    let outcome = outcome.unwrap_or(Err(DemoError::TooLong { deadline, last }));
     let (mut report, trace) = outcome?;
     report.wall_s = began.elapsed().as_secs_f64();
     if let Some(path) = &options.picture {

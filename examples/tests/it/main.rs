@@ -1,0 +1,4 @@
+//! The robot's components from outside.
+
+mod components;
+mod demo;
