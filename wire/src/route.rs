@@ -77,6 +77,7 @@ impl Window {
 }
 
 /// What became of a route's messages; `sent = delivered + refused + failed + open`, on both ends.
+/// They begin anew when the number is given to another route.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RouteCounters {

@@ -191,13 +191,17 @@ impl<T> Session<T> {
         room: usize,
         out: &mut Output,
     ) -> bool {
-        // The sum of what is left; the message's own part is looked at below.
         let mut room = room;
         let Some(message) = self.outbound.get_mut(handle) else {
             self.queues.of(urgent).pop_front();
             self.queues.buried();
             return true;
         };
+        if self.peer_received.is_some() {
+            // The peer takes no messages any more; `end` reports those that are left.
+            self.queues.of(urgent).pop_front();
+            return true;
+        }
         let (route, window) = (message.route, message.window as usize);
         let bound = message_frame::header_bound(message.path_len) + message.payload.len();
         let window = &mut self.outbound.routes.windows[window];

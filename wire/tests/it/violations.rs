@@ -1,16 +1,16 @@
 //! A peer that holds the keys and breaks the protocol is refused, in words that say how.
 
+mod random;
+mod unknown;
+
 use botzilla_wire::{
     code::CloseReason,
     error::SessionError,
-    frame::{
-        self, Abort, Cancel, Chunk, Credit, Done, FailureFrame, Message, Reply, RouteFrame, kind,
-    },
+    frame::{self, Abort, Cancel, Chunk, Credit, Done, FailureFrame, Message, Reply, RouteFrame},
     limits::Limits,
     session::{Event, Kind},
 };
 use bytes::Bytes;
-use proptest::prelude::*;
 
 use crate::pair::{End, Forger, Pair, SECOND, bytes_of, limits, records, route};
 
@@ -98,86 +98,6 @@ fn the_forger_s_words_are_heard() {
     let (result, events) = say(&[declare(0, 0, "drive", false), message(0, 1, b"hello")]);
     assert_eq!(result, Ok(()));
     assert!(matches!(&events[1], Event::Request { id: 1, payload, .. } if payload == "hello"));
-}
-
-#[test]
-fn an_unknown_optional_frame_is_skipped_and_a_required_one_is_refused_by_number() {
-    let body = [
-        raw(0xff, &[1, 2, 3], b"later"),
-        declare(0, 0, "a", false),
-        message(0, 1, b"x"),
-    ]
-    .concat();
-    let (result, events) = say(&[body]);
-    assert_eq!(result, Ok(()));
-    assert!(is_request(&events[1]));
-    let error = refused(&[raw(0x7f, &[1, 2, 3], b"later")]);
-    assert_eq!(error, SessionError::UnknownFrame { kind: 0x7f });
-    assert_eq!(error.to_string(), "unknown required frame kind 0x7f");
-    assert_eq!(
-        refused(&[raw(0x00, &[], b"")]),
-        SessionError::UnknownFrame { kind: 0 }
-    );
-}
-
-#[test]
-fn an_unknown_optional_field_is_skipped_and_a_required_one_is_refused_by_number() {
-    let plain = declare(0, 0, "a", false);
-    let with = |fields: &[u8]| {
-        let mut body = plain.clone();
-        body.extend_from_slice(fields);
-        body[0] += fields.len() as u8;
-        [body, message(0, 1, b"x")].concat()
-    };
-    let (result, events) = say(&[with(&[100, 2, 7, 7])]);
-    assert_eq!(result, Ok(()));
-    assert!(is_request(&events[1]));
-    let error = say(&[with(&[101, 2, 7, 7])]).0.unwrap_err();
-    assert_eq!(
-        error,
-        SessionError::UnknownField {
-            frame: "route",
-            tag: 101
-        }
-    );
-    assert_eq!(
-        error.to_string(),
-        "unknown required field 101 in a route frame"
-    );
-}
-
-#[test]
-fn every_frame_skips_optional_fields_and_refuses_required_ones() {
-    let kinds: [(u8, &[u8], &[u8]); 10] = [
-        (kind::ASK, &[0, 1, 0], b"x"),
-        (kind::TELL, &[0, 1, 0], b"x"),
-        (kind::REPLY, &[1], b""),
-        (kind::FAILURE, &[1, 1, 0], b""),
-        (kind::DONE, &[], b""),
-        (kind::CREDIT, &[251, 0, 16, 252, 0, 0, 0, 2], b""),
-        (kind::CANCEL, &[1], b""),
-        (kind::ABORT, &[], b""),
-        (kind::CLOSE, &[1, 0], b""),
-        (kind::PING, &[], b""),
-    ];
-    for (kind, fields, payload) in kinds {
-        let say = |extra: &[u8]| {
-            let (mut forger, mut end, now) = Pair::forged(&Limits::default());
-            end.receive(now, &forger.record(&declare(0, 0, "a", false)))
-                .unwrap();
-            end.receive(
-                now,
-                &forger.record(&raw(kind, &[fields, extra].concat(), payload)),
-            )
-        };
-        let plain = say(&[]);
-        assert_eq!(say(&[200, 1, 0]), plain, "kind {kind:#x}");
-        let required = say(&[200, 1, 0, 201, 0]);
-        assert!(
-            matches!(required, Err(SessionError::UnknownField { tag: 201, .. })),
-            "{required:?}"
-        );
-    }
 }
 
 #[test]
@@ -549,58 +469,4 @@ fn cancels_in_a_loop_have_no_effect() {
     end.session.delivered(1);
     end.receive(now, &forger.record(&cancel)).unwrap();
     assert_eq!(end.events.len(), 3);
-}
-
-fn any_frame() -> impl Strategy<Value = Vec<u8>> {
-    let fields = proptest::collection::vec(prop_oneof![0_u8..8, any::<u8>()], 0..20);
-    let payload = proptest::collection::vec(any::<u8>(), 0..40);
-    prop_oneof![
-        (0_u8..16, fields, payload)
-            .prop_map(|(kind, fields, payload)| raw(kind, &fields, &payload)),
-        (0_u32..3, 0_u32..3, any::<bool>()).prop_map(|(n, w, urgent)| declare(n, w, "a", urgent)),
-        (0_u32..3, 1_u32..6).prop_map(|(route, id)| message(route, id, b"payload")),
-        proptest::collection::vec(any::<u8>(), 1..60),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-
-    #[test]
-    fn whatever_an_authentic_peer_says_nothing_panics(
-        bodies in proptest::collection::vec(proptest::collection::vec(any_frame(), 1..4), 1..12),
-        answers: bool,
-    ) {
-        let (mut forger, mut end, now) = Pair::forged(&Limits::default());
-        end.try_send(now, &route("x", false), Kind::Ask, Bytes::new(), 0).unwrap();
-        end.try_send(now, &route("x", true), Kind::Tell, Bytes::new(), 1).unwrap();
-        for body in bodies {
-            let result = end.receive(now, &forger.record(&body.concat()));
-            if answers {
-                for id in end.take_requests() {
-                    end.session.reply(id, bytes_of(id as usize));
-                }
-            }
-            end.transmit(now);
-            if result.is_err() {
-                let before = end.events.len();
-                prop_assert!(end.receive(now, &forger.record(&declare(0, 0, "a", false))).is_err());
-                prop_assert_eq!(end.events.len(), before);
-                break;
-            }
-        }
-        prop_assert!(end.session.end().len() <= 2);
-    }
-
-    #[test]
-    fn random_bytes_are_no_record(bytes in proptest::collection::vec(any::<u8>(), 0..300), step in 1_usize..50) {
-        let (_, mut end, now) = Pair::forged(&Limits::default());
-        for part in bytes.chunks(step) {
-            if end.receive(now, part).is_err() {
-                break;
-            }
-            prop_assert!(end.input.capacity() < 4096, "a length sizes nothing");
-        }
-        prop_assert!(end.events.is_empty());
-    }
 }
