@@ -77,3 +77,9 @@ pub mod prelude {
         Answer, ComponentRef, Ctx, Later, Message, Node, NodeConfig, Replier,
     };
 }
+
+/// The first minute's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[derive(Debug)]
+pub struct Readme;

@@ -2,4 +2,5 @@
 #![expect(missing_docs, reason = "test code")]
 
 mod local;
+mod tidy;
 mod ui;
