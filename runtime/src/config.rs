@@ -323,10 +323,22 @@ impl Settings {
     ///
     /// The file can't be read, isn't TOML, or has a key that doesn't exist.
     pub fn from_env() -> Result<Self, ConfigError> {
-        let mut settings = match variable(ENV_CONFIG)? {
-            Some(path) => Self::from_file(Path::new(&path))?,
-            None if Path::new(DEFAULT_FILE).exists() => Self::from_file(Path::new(DEFAULT_FILE))?,
-            None => Self::default(),
+        Self::from_env_and(None)
+    }
+
+    /// From the environment, completed by this file instead of the one that it names.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Settings::from_env`].
+    pub fn from_env_and(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut settings = match (file, variable(ENV_CONFIG)?) {
+            (Some(path), _) => Self::from_file(path)?,
+            (None, Some(path)) => Self::from_file(Path::new(&path))?,
+            (None, None) if Path::new(DEFAULT_FILE).exists() => {
+                Self::from_file(Path::new(DEFAULT_FILE))?
+            }
+            (None, None) => Self::default(),
         };
         if let Some(registry) = variable(ENV_REGISTRY)? {
             settings.registry = Some(registry);
@@ -353,9 +365,10 @@ impl Settings {
     /// It can't be read, isn't TOML, or has a key that doesn't exist.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::new(path.display().to_string(), error))?;
+            .map_err(|error| unreadable("the configuration file", path, &error))?;
         toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+            let line =
+                error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             let place = format!("{}:{line}", path.display());
             ConfigError::new(place, error.message().replace('\n', " "))
         })
@@ -371,9 +384,7 @@ impl Settings {
             (Some(secret), _) => Ok(secret.clone()),
             (None, Some(path)) => std::fs::read_to_string(path)
                 .map(|text| text.lines().next().unwrap_or_default().to_owned())
-                .map_err(|error| {
-                    ConfigError::new(format!("the secret's file {}", path.display()), error)
-                }),
+                .map_err(|error| unreadable("the secret's file", path, &error)),
             (None, None) => Err(ConfigError::new(
                 ENV_SECRET,
                 "not set; every node and the registry share one secret: `botzilla keygen` makes it",
@@ -391,6 +402,13 @@ impl fmt::Debug for Settings {
             .field("listen", &self.listen)
             .finish_non_exhaustive()
     }
+}
+
+fn unreadable(what: &str, path: &Path, error: &std::io::Error) -> ConfigError {
+    ConfigError::new(
+        format!("{what} {}", path.display()),
+        format!("can't be read ({error}); check the path and who may read it"),
+    )
 }
 
 fn variable(name: &str) -> Result<Option<String>, ConfigError> {
@@ -477,7 +495,18 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "registry = \"a\"\nsecrte = \"x\"\n").unwrap();
         let error = NodeConfig::from_file(file.path()).unwrap_err().to_string();
-        assert!(error.contains(":2") && error.contains("secrte"), "{error}");
+        assert!(error.contains(":2: ") && error.contains("secrte"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_with_the_remedy() {
+        let missing = Path::new("no/such/botzilla.toml");
+        let error = Settings::from_env_and(Some(missing)).unwrap_err().to_string();
+        assert!(error.contains("no/such/botzilla.toml") && error.contains("check"), "{error}");
+        let mut settings = Settings::default();
+        settings.secret_file = Some("no/such/secret".into());
+        let error = settings.secret().unwrap_err().to_string();
+        assert!(error.contains("no/such/secret") && error.contains("check"), "{error}");
     }
 
     #[test]
