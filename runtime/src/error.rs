@@ -78,12 +78,12 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The registry couldn't be reached in the time set for it.
-    #[error("no registry at {address} after {waited:?}: {reason}")]
+    /// The registry couldn't be reached in the time set for it, or waiting for it is of no use.
+    #[error("can't use the registry at {address} (tried for {:.1} s): {reason}", waited.as_secs_f64())]
     Registry {
         /// As configured.
         address: String,
-        /// How long it was tried.
+        /// How long it was tried; short if trying again can't help.
         waited: Duration,
         /// The last attempt's failure, with its remedy.
         reason: String,

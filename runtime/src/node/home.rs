@@ -17,11 +17,12 @@ use crate::{
         messages::REGISTRY,
     },
     hosted::Hosted,
-    link::advertised,
+    link::{ConnectError, advertised},
 };
 
 /// Between two attempts to reach a registry that isn't there yet.
 const PAUSE: Duration = Duration::from_millis(250);
+const SILENCE: &str = "no answer in time; check the address, the network and the firewall";
 
 impl Home for Node {
     type Error = CallError;
@@ -80,7 +81,8 @@ impl Node {
     pub(super) async fn first_contact(&self, deadline: Instant) -> Result<(), String> {
         let inner = self.inner();
         let RegistryAt::Address(address) = &inner.config.registry else { return Ok(()) };
-        let mut last = String::new();
+        // The last attempt may have ended before it got anywhere: then what came of an earlier one.
+        let (mut last, mut tried) = (String::new(), None);
         loop {
             match inner.links.connect_address(address, deadline).await {
                 Ok(link) => {
@@ -88,10 +90,18 @@ impl Node {
                     return Ok(());
                 }
                 Err(error) => {
-                    let reason = error.to_string();
+                    // Whoever reads it is told the address anyway.
+                    let reason = match error.tried() {
+                        [one] => one.error.to_string(),
+                        [] if matches!(error, ConnectError::TimedOut { .. }) => SILENCE.to_owned(),
+                        _ => error.to_string(),
+                    };
+                    if !error.tried().is_empty() {
+                        tried = Some(reason.clone());
+                    }
                     // Waiting doesn't make a wrong secret right.
                     if error.needs_a_person() || Instant::now() + PAUSE >= deadline {
-                        return Err(reason);
+                        return Err(tried.unwrap_or(reason));
                     }
                     if reason != last {
                         tracing::info!(%address, %reason, "waiting for the registry");

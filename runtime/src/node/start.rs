@@ -78,11 +78,11 @@ impl Node {
             service::spawn(self).await?;
         }
         if let RegistryAt::Address(address) = &inner.config.registry {
-            let waited = inner.config.registry_time;
-            let deadline = Instant::now() + waited;
+            let began = Instant::now();
+            let deadline = began + inner.config.registry_time;
             let first = self.first_contact(deadline).await;
             first.map_err(|reason| {
-                let address = address.clone();
+                let (address, waited) = (address.clone(), began.elapsed());
                 Error::Start(StartError::Registry { address, waited, reason })
             })?;
         }
