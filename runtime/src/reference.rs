@@ -1,13 +1,18 @@
 //! A component as others see it: the same for one on this node and one on another machine.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use botzilla_wire::Encoding;
 
 use crate::{
-    Ask, CallError, Flushed, Message, Node, Reason, Sent, Tell, TryTellError,
+    Ask, CallError, Describe, Description, Flushed, Message, Node, Reason, Sent, Tell,
+    TryTellError,
     ask::{bytes_answer, remote_answer},
-    conduit::{Conduit, Raw, Reception, Terms, expired},
+    conduit::{Conduit, Place, Raw, Reception, Terms, expired},
 };
 
 /// A component, wherever it is: `Send`, cheap to clone.
@@ -126,12 +131,39 @@ impl ComponentRef {
                         Err(reason) => last = reason,
                     }
                     // The directory's news come by themselves; this is for what isn't in it.
-                    let pause = std::time::Instant::now() + Duration::from_millis(50);
+                    let pause = Instant::now() + Duration::from_millis(50);
                     deadlines.at(pause).await;
                 }
             })
             .await;
         waited.unwrap_or(Err(last)).map_err(failed)
+    }
+
+    /// The component in full, with the schemas of its messages: from its node, wherever that is.
+    ///
+    /// # Errors
+    ///
+    /// It isn't there, or its node doesn't answer.
+    pub async fn describe(&self, within: Duration) -> Result<Description, CallError> {
+        let failed = |reason| CallError::new(self.name(), Describe::NAME, reason);
+        let conduit = self.conduit().map_err(failed)?;
+        let terms = Terms::now(within);
+        let node = &conduit.node;
+        let found = node.find_place(&conduit.target, terms.deadline);
+        let found = node.deadlines().within(terms.deadline, found).await;
+        let place = found.unwrap_or_else(|_| Err(expired(within, false))).map_err(failed)?;
+        let described = match place {
+            Place::Here(_) => node.describe(self.name()),
+            Place::There(link, _) => {
+                let component = self.name().to_owned();
+                let left = terms.deadline.saturating_duration_since(Instant::now());
+                let service = node.component(format!("node/{}", link.peer()));
+                let asked = service.ask(Describe { component }).within(left).await;
+                asked.map_err(|error| failed(error.into_reason()))?
+            }
+        };
+        let note = "its node doesn't have it any more".to_owned();
+        described.ok_or_else(|| failed(Reason::NoSuchComponent { close: Vec::new(), note }))
     }
 
     /// Asks by name, in JSON: for tools that don't have the message's type.
