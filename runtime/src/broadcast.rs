@@ -268,27 +268,24 @@ async fn audiences(
         }
     };
     if inner.config().short_lived {
-        let listed = node.deadlines().within(terms.deadline, node.list()).await;
-        let listed = match listed {
-            Ok(listed) => listed.map_err(CallError::into_reason)?,
-            Err(_) => return Err(expired(terms.time, false)),
-        };
+        let left = terms.deadline.saturating_duration_since(Instant::now());
+        let listed = node.list_within(left).await.map_err(CallError::into_reason)?;
+        let mut deaf = Vec::new();
         for listed in listed {
             let Ok(id) = listed.node.parse::<NodeId>() else { continue };
-            if !matches!(&cast.scope, Scope::Group(group) if !listed.groups.iter().any(|one| **one == **group)) {
-                match listed.messages.iter().find(|message| message.name == cast.message && message.broadcast) {
-                    Some(handler) => {
-                        add(id, listed.endpoints, &listed.name, handler.urgent);
-                    }
-                    None => report.ignored.push(listed.name),
-                }
+            if matches!(&cast.scope, Scope::Group(group) if !listed.groups.iter().any(|one| **one == **group))
+            {
+                continue;
+            }
+            let handler = listed.messages.iter().find(|one| one.name == cast.message);
+            match handler.filter(|handler| handler.broadcast) {
+                Some(handler) => add(id, listed.endpoints, &listed.name, handler.urgent),
+                None => deaf.push((id, listed.name)),
             }
         }
-        // Their nodes name those who ignore it too; here they are named once.
-        let reached: Vec<_> = audiences.iter().map(|audience| audience.node).collect();
-        if !reached.is_empty() {
-            report.ignored.clear();
-        }
+        // A node that is reached names those of its own that ignore it.
+        deaf.retain(|(id, _)| !audiences.iter().any(|audience| audience.node == *id));
+        report.ignored.extend(deaf.into_iter().map(|(_, name)| name));
         return Ok(audiences);
     }
     let known: Vec<_> = inner.directory().read(|all| all.all().cloned().collect());

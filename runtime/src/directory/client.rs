@@ -182,7 +182,8 @@ impl Directory {
         }
     }
 
-    /// Asks the registry about a name that this node doesn't know: once for all who ask meanwhile.
+    /// Asks the registry about a name that this node doesn't know: once for all who ask meanwhile. A
+    /// registry that is recovering may hold its answer back for as long as `patience`.
     ///
     /// # Cancel safety
     ///
@@ -192,6 +193,7 @@ impl Directory {
         home: &H,
         name: &Name,
         within: Duration,
+        patience: Duration,
     ) -> Result<Resolved, H::Error> {
         let deadline = tokio::time::Instant::now() + within;
         while let Some(asked) = self.join(name) {
@@ -208,7 +210,7 @@ impl Directory {
         };
         let msg = Resolve {
             name: name.to_string(),
-            wait_ms: 0,
+            wait_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX),
         };
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         let resolved = self.learn(home.ask(msg, left).await?);

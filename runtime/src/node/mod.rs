@@ -232,13 +232,24 @@ impl Node {
     ///
     /// The registry can't be asked.
     pub async fn list(&self) -> Result<Vec<crate::directory::messages::Listed>, CallError> {
+        self.list_within(self.default_time()).await
+    }
+
+    /// A registry that is recovering may wait with its answer for half of the time.
+    pub(crate) async fn list_within(
+        &self,
+        time: Duration,
+    ) -> Result<Vec<crate::directory::messages::Listed>, CallError> {
         use crate::directory::messages::{List, REGISTRY};
         let registry = self.component(REGISTRY);
+        let (began, wait) = (Instant::now(), time / 2);
         let mut list = Vec::new();
         let mut after = String::new();
         loop {
-            let wait_ms = u64::try_from(self.0.config.ask_time.as_millis()).unwrap_or(u64::MAX) / 2;
-            let page = registry.ask(List { after: after.clone(), wait_ms }).await?;
+            let spent = began.elapsed();
+            let wait_ms = u64::try_from(wait.saturating_sub(spent).as_millis()).unwrap_or(u64::MAX);
+            let page = registry.ask(List { after: after.clone(), wait_ms });
+            let page = page.within(time.saturating_sub(spent)).await?;
             let more = page.more;
             list.extend(page.components);
             match (more, list.last()) {

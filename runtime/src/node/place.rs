@@ -1,6 +1,9 @@
 //! Finding a component: here, in the replica, at the registry.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use botzilla_wire::Name;
 
@@ -102,8 +105,12 @@ impl Node {
     /// Asks the registry once.
     async fn resolve(&self, name: &Name, deadline: Instant) -> Result<Arc<Located>, Reason> {
         let within = deadline.saturating_duration_since(Instant::now());
+        // What asks once and ends rather waits for a registry that recovers; the rest is for the way.
+        let short_lived = self.inner().config.short_lived;
+        let patience = if short_lived { within.mul_f64(0.9) } else { Duration::ZERO };
         // Boxed: an ask of the registry may itself look for a place, once.
-        let resolved = Box::pin(self.inner().directory.resolve(self, name, within)).await;
+        let resolved = self.inner().directory.resolve(self, name, within, patience);
+        let resolved = Box::pin(resolved).await;
         match resolved {
             Ok(Resolved { located: Some(located), .. }) => Ok(located),
             Ok(Resolved { similar, recovering, .. }) => {

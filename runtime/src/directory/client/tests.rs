@@ -439,7 +439,7 @@ async fn many_who_miss_a_name_ask_the_registry_once() {
     node.change(|registry| registry.give("lidar", OTHER));
     let lidar = name("lidar");
     let within = Duration::from_secs(1);
-    let ask = || directory.resolve(&node, &lidar, within);
+    let ask = || directory.resolve(&node, &lidar, within, Duration::ZERO);
     let (a, b, c) = tokio::join!(ask(), ask(), ask());
     for resolved in [a, b, c] {
         assert_eq!(resolved.unwrap().located.unwrap().place.id, OTHER);
@@ -460,7 +460,7 @@ async fn who_cannot_ask_about_a_name_is_told_so_within_the_time() {
     let directory = Directory::new();
     node.change(|registry| registry.down = true);
     let within = Duration::from_secs(1);
-    let (lidar, ask) = (name("lidar"), |name| directory.resolve(&node, name, within));
+    let (lidar, ask) = (name("lidar"), |name| directory.resolve(&node, name, within, Duration::ZERO));
     let (a, b) = tokio::join!(ask(&lidar), ask(&lidar));
     assert!(a.is_err() && b.is_err());
     assert!(directory.resolving.lock().is_empty());
