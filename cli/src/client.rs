@@ -1,0 +1,129 @@
+//! A short-lived node and the time that is left to it.
+
+use std::time::{Duration, Instant};
+
+use botzilla::{
+    Description, Node, NodeConfig, Reason,
+    directory::messages::{List, Listed, REGISTRY, Resolve, ResolveReply},
+};
+use botzilla_wire::ident::Name;
+
+use crate::error::CliError;
+
+/// What its goodbyes may take when all is done.
+const GOODBYE: Duration = Duration::from_millis(200);
+/// Of the time that is left, what a registry may wait with an answer; the rest is for the way.
+const PATIENCE: f64 = 0.9;
+
+pub(crate) struct Client {
+    node: Node,
+    timeout: Duration,
+    deadline: Instant,
+}
+
+impl Client {
+    /// Connects to the registry.
+    pub(crate) async fn connect(config: NodeConfig, timeout: Duration) -> Result<Self, CliError> {
+        let deadline = Instant::now() + timeout;
+        let config = config.registry_time(timeout).ask_time(timeout);
+        let node = Node::start(config).await?;
+        Ok(Self {
+            node,
+            timeout,
+            deadline,
+        })
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The time that is left.
+    pub(crate) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// All components that the registry knows, and whether it may not know all yet.
+    pub(crate) async fn list(&self) -> Result<(Vec<Listed>, bool), CliError> {
+        self.pages(true).await
+    }
+
+    /// As [`Client::list`], without waiting for a registry that doesn't know all yet.
+    pub(crate) async fn list_now(&self) -> Result<(Vec<Listed>, bool), CliError> {
+        self.pages(false).await
+    }
+
+    async fn pages(&self, patient: bool) -> Result<(Vec<Listed>, bool), CliError> {
+        let registry = self.node.component(REGISTRY);
+        let mut components: Vec<Listed> = Vec::new();
+        loop {
+            let after = components
+                .last()
+                .map(|last| last.name.clone())
+                .unwrap_or_default();
+            let wait_ms = if patient { self.patience_ms() } else { 0 };
+            let list = List { after, wait_ms };
+            let asked = registry.ask(list).within(self.left()).await;
+            let page = asked.map_err(|error| self.no_answer(error.reason()))?;
+            let more = page.more && !page.components.is_empty();
+            components.extend(page.components);
+            if !more {
+                return Ok((components, page.recovering));
+            }
+        }
+    }
+
+    /// Who has a name, as the registry knows it.
+    pub(crate) async fn resolve(&self, name: &Name) -> Result<ResolveReply, CliError> {
+        let resolve = Resolve {
+            name: name.to_string(),
+            wait_ms: self.patience_ms(),
+        };
+        let asked = self
+            .node
+            .component(REGISTRY)
+            .ask(resolve)
+            .within(self.left())
+            .await;
+        asked.map_err(|error| self.no_answer(error.reason()))
+    }
+
+    /// A component in full, from its own node; `message`: if it is needed to send that.
+    pub(crate) async fn describe(
+        &self,
+        name: &Name,
+        message: Option<&str>,
+    ) -> Result<Description, CliError> {
+        let described = self.node.component(name).describe(self.left()).await;
+        described.map_err(|error| self.call_error(name, message, error.into_reason()))
+    }
+
+    /// As a person sees it, who gave the time for all of the command.
+    pub(crate) fn call_error(&self, name: &str, message: Option<&str>, reason: Reason) -> CliError {
+        let reason = match reason {
+            Reason::Expired { may_have_run, .. } => Reason::Expired {
+                after: self.timeout,
+                may_have_run,
+            },
+            other => other,
+        };
+        CliError::call(name, message, &reason)
+    }
+
+    /// Ends the connections so that the other sides know that it was meant.
+    pub(crate) async fn close(self) {
+        self.node.shutdown(GOODBYE).await;
+    }
+
+    fn patience_ms(&self) -> u64 {
+        u64::try_from(self.left().mul_f64(PATIENCE).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn no_answer(&self, reason: &Reason) -> CliError {
+        let address = self.node.registry().unwrap_or_default();
+        CliError::not_asked(format!(
+            "the registry at {address} doesn't answer: {reason}; check its log, or give it more \
+             --timeout"
+        ))
+    }
+}

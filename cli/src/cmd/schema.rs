@@ -1,0 +1,27 @@
+//! What a component understands.
+
+use botzilla_wire::ident::Name;
+
+use super::handler_of;
+use crate::{client::Client, error::CliError, output::Report, schema::Contract};
+
+pub(crate) async fn run(
+    client: &Client,
+    name: &Name,
+    message: Option<&str>,
+) -> Result<Report, CliError> {
+    let description = client.describe(name, None).await?;
+    let handlers: Vec<_> = match message {
+        Some(message) => vec![handler_of(&description, message)?],
+        None => description.handlers.iter().collect(),
+    };
+    let contracts = handlers
+        .into_iter()
+        .map(|handler| Contract::new(&description.name, handler))
+        .collect::<Result<_, _>>()?;
+    Ok(Report::Schema {
+        component: description.name,
+        contracts,
+        whole: message.is_some(),
+    })
+}

@@ -1,0 +1,134 @@
+//! What commands report, as text for people and as JSON for programs.
+
+mod json;
+mod progress;
+mod style;
+mod text;
+
+use std::{net::SocketAddr, time::Duration};
+
+use botzilla::{
+    BroadcastReport, Description,
+    directory::{facts::NodeFacts, messages::Listed},
+};
+use botzilla_examples::demo;
+use serde_json::Value;
+
+pub(crate) use self::{
+    json::json,
+    progress::Progress,
+    style::{Style, no_colour},
+    text::text,
+};
+use crate::{error::CliError, schema::Contract};
+
+/// What a command found or did.
+pub(crate) enum Report {
+    /// A registry that runs.
+    Listening { address: SocketAddr, fresh: bool },
+    /// A new secret.
+    Key { id: String, secret: String },
+    /// Who is there.
+    List {
+        components: Vec<Listed>,
+        recovering: bool,
+        group: Option<String>,
+    },
+    /// One component in full; its node, if the registry knows it.
+    Info {
+        description: Box<Description>,
+        node: Option<NodeFacts>,
+    },
+    /// A handler's answer; `Err` is its own no.
+    Reply {
+        component: String,
+        message: String,
+        reply: Result<Value, Value>,
+        took: Duration,
+    },
+    /// A tell that ended well, or that was sent and not waited for.
+    Told {
+        component: String,
+        message: String,
+        delivered: bool,
+    },
+    /// Who got a broadcast.
+    Broadcast {
+        message: String,
+        group: Option<String>,
+        wait: bool,
+        recovering: bool,
+        report: BroadcastReport,
+    },
+    /// Messages; `whole`: with their schemas.
+    Schema {
+        component: String,
+        contracts: Vec<Contract>,
+        whole: bool,
+    },
+    /// The simulated robot's ride.
+    Demo(Box<demo::Report>),
+    /// A shell's script.
+    Completions { shell: String, script: String },
+}
+
+impl Report {
+    /// Why what was asked for isn't done, although there is a report.
+    pub(crate) fn refusal(&self) -> Option<CliError> {
+        match self {
+            Self::Reply {
+                component,
+                message,
+                reply: Err(error),
+                ..
+            } => Some(CliError::no(format!(
+                "{message} to {component:?}: its handler answered with an error: {error}"
+            ))),
+            Self::Broadcast {
+                message,
+                group,
+                report,
+                ..
+            } => {
+                let whom = match group {
+                    Some(group) => format!("group {group:?}"),
+                    None => "anybody".to_owned(),
+                };
+                if report.delivered.is_empty() && report.is_complete() {
+                    return Some(CliError::no(
+                        format!(
+                            "{message} reached nobody: no component of {whom} listens to it; \
+                         `botzilla list` shows those that there are",
+                        )
+                        .replace("no component of anybody", "no component"),
+                    ));
+                }
+                let failed = report
+                    .failed
+                    .iter()
+                    .map(|it| format!("{}: {}", it.component, it.reason));
+                let unreached = report
+                    .unreached
+                    .iter()
+                    .map(|it| format!("{}: {}", it.components.join(", "), it.reason));
+                let missed: Vec<String> = failed.chain(unreached).collect();
+                let missed = missed.join("; ");
+                (!report.is_complete())
+                    .then(|| CliError::no(format!("{message} didn't reach everybody: {missed}")))
+            }
+            _ => None,
+        }
+    }
+
+    /// What a person should know besides.
+    pub(crate) fn note(&self) -> Option<String> {
+        match self {
+            Self::List { recovering: true, .. } | Self::Broadcast { recovering: true, .. } => Some(
+                "the registry has just started and may not know everybody yet; --timeout 15s waits \
+                 until it does"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}
