@@ -51,8 +51,7 @@ pub(crate) enum ConnectError {
 
 impl ConnectError {
     /// What was tried, in order.
-    #[cfg(test)]
-    pub(super) fn tried(&self) -> &[Attempt] {
+    pub(crate) fn tried(&self) -> &[Attempt] {
         match self {
             Self::TimedOut { tried, .. } | Self::Failed { tried, .. } => tried,
             Self::SelfDial { .. } | Self::NoEndpoints { .. } | Self::Stopping => &[],
