@@ -22,6 +22,7 @@ use crate::{
     ask::remote_answer,
     call::{Body, Call, EncodedTo, Head, Seat, encode_to_bytes, failure},
     conduit::{Terms, expired},
+    credit::{Class, NoCredit},
     hosted::Hosted,
     link::{Inbound, NotSent, Outgoing},
     node::{check_schema, is_public},
@@ -486,27 +487,23 @@ fn push(
             urgent: info.options.urgent,
         },
     )?;
-    let credit = if info.options.urgent { &hosted.mailbox.urgent } else { &hosted.mailbox.broadcast };
-    let permit = credit.clone().try_acquire_owned().map_err(|error| match error {
-        tokio::sync::TryAcquireError::NoPermits => {
-            failure(Code::Overloaded, false, "its queue for broadcasts is full")
-        }
-        tokio::sync::TryAcquireError::Closed => failure(Code::Stopped, false, ""),
+    let class = if info.options.urgent { Class::Urgent } else { Class::Broadcast };
+    hosted.mailbox.take_credit(class).map_err(|error| match error {
+        NoCredit::Full => failure(Code::Overloaded, false, "its queue for broadcasts is full"),
+        NoCredit::Closed => failure(Code::Stopped, false, ""),
     })?;
     let time = deadline.saturating_duration_since(Instant::now());
     let (told, sent) = Tells::new(hosted.name.clone()).open(info.name, time);
-    info.ledger.open();
     let call = Call {
-        route,
         head: Head { sender: sender.cloned(), sender_node: from, deadline, path: None },
         body: Body::Encoded {
             encoding: cast.encoding,
             payload: cast.payload.clone(),
             to: EncodedTo::Told(told),
         },
-        seat: Seat { permit: Some(permit), ledger: info.ledger.clone() },
+        seat: Seat::new(hosted.clone(), route, Some(class)),
     };
-    match hosted.mailbox.push(call, info.options.urgent) {
+    match call.push() {
         Ok(()) => Ok(Some(sent)),
         Err(call) => {
             crate::hosted::refuse_stopped(call, "");

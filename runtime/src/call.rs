@@ -4,20 +4,19 @@ use std::{any::Any, fmt, panic::AssertUnwindSafe, sync::Arc, task, time::Instant
 
 use botzilla_wire::{Code, Encoding, Failure, Kind, Limits, Name, NodeId, encoding};
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
     Data, Message,
     contain::{self, Panicked},
-    ledger::Ledger,
+    credit::Class,
+    hosted::Hosted,
     link::Responder,
     ticket::Told,
 };
 
 /// A message in a component's mailbox.
 pub(crate) struct Call {
-    /// The place of its handler among the component's routes.
-    pub(crate) route: usize,
     pub(crate) head: Head,
     pub(crate) body: Body,
     pub(crate) seat: Seat,
@@ -49,6 +48,7 @@ pub(crate) trait Envelope: Send {
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
     fn refuse(self: Box<Self>, failure: Failure);
     fn is_cancelled(&self) -> bool;
+    fn is_ask(&self) -> bool;
 }
 
 impl<M: Message> Envelope for TypedCall<M> {
@@ -70,6 +70,10 @@ impl<M: Message> Envelope for TypedCall<M> {
             TypedTo::Told(_) => false,
         }
     }
+
+    fn is_ask(&self) -> bool {
+        matches!(self.to, TypedTo::Asker(_))
+    }
 }
 
 pub(crate) enum TypedTo<R> {
@@ -85,13 +89,27 @@ pub(crate) enum EncodedTo {
 }
 
 /// What a message holds until it ends: its credit, and its line in the ledger.
-#[derive(Debug)]
 pub(crate) struct Seat {
-    pub(crate) permit: Option<OwnedSemaphorePermit>,
-    pub(crate) ledger: Arc<Ledger>,
+    hosted: Arc<Hosted>,
+    route: usize,
+    credit: Option<Class>,
+    settled: bool,
 }
 
 impl Call {
+    /// Puts it in its component's queue, or gives it back when the component has stopped.
+    #[expect(clippy::result_large_err, reason = "the call comes back whole: nothing is lost")]
+    pub(crate) fn push(self) -> Result<(), Self> {
+        let hosted = self.seat.hosted.clone();
+        let urgent = hosted.routes[self.seat.route].options.urgent;
+        hosted.mailbox.push(self, urgent)
+    }
+
+    /// The place of its handler among the component's routes.
+    pub(crate) fn route(&self) -> usize {
+        self.seat.route
+    }
+
     /// The typed message and the way back, or `None` after the sender was told why not.
     pub(crate) fn open<M: Message>(self, limits: &Limits) -> Option<(M, Head, ReplyTo<M::Reply>)> {
         let Self { head, body, seat, .. } = self;
@@ -157,6 +175,11 @@ impl Call {
         }
     }
 
+    /// Whether a typed asker on this node waits for it.
+    pub(crate) fn is_typed_ask(&self) -> bool {
+        matches!(&self.body, Body::Typed(call) if call.is_ask())
+    }
+
     /// Ends it without running its handler.
     pub(crate) fn refuse(self, failure: Failure) {
         match self.body {
@@ -185,8 +208,26 @@ pub(crate) enum Settled {
 }
 
 impl Seat {
-    fn settle(self, how: Settled) {
-        self.ledger.settle(how);
+    /// With credit that was taken before.
+    pub(crate) fn new(hosted: Arc<Hosted>, route: usize, credit: Option<Class>) -> Self {
+        hosted.routes[route].ledger.open();
+        Self { hosted, route, credit, settled: false }
+    }
+
+    fn settle(mut self, how: Settled) {
+        self.settled = true;
+        self.hosted.routes[self.route].ledger.settle(how);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.hosted.routes[self.route].ledger.settle(Settled::Failed);
+        }
+        if let Some(class) = self.credit {
+            self.hosted.mailbox.give_credit_back(class);
+        }
     }
 }
 
@@ -352,7 +393,7 @@ fn drop_contained<T>(value: T) {
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("route", &self.route).field("head", &self.head).finish()
+        f.debug_struct("Call").field("head", &self.head).finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,10 @@
 use std::{
     any::TypeId,
     fmt,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -17,12 +20,13 @@ use botzilla_wire::{
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
     Message, Node, Reason,
     ambient::Ambient,
     call::{Body, Call, EncodedTo, Head, Seat, TypedCall, TypedTo, encode_to_bytes},
+    credit::{Class, NoCredit},
     directory::Located,
     hosted::Hosted,
     link::{Ended, Link, NotSent, Outgoing},
@@ -35,10 +39,50 @@ pub(crate) struct Conduit {
     pub(crate) target: Name,
     pub(crate) sender: Option<Name>,
     pub(crate) tells: Tells,
-    /// Whoever must wait holds it, so that nobody overtakes: ordinary and urgent messages.
-    turnstiles: [tokio::sync::Mutex<()>; 2],
+    /// Whoever must wait goes through one, so that nobody overtakes: ordinary and urgent messages.
+    turnstiles: [Turnstile; 2],
     place: Mutex<Option<(u64, Place)>>,
     routes: Mutex<Vec<(RouteKey, Arc<Route>)>>,
+}
+
+/// A line of senders who must wait. As long as nobody does, passing by costs one load.
+#[derive(Debug, Default)]
+struct Turnstile {
+    line: AtomicUsize,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Turnstile {
+    fn is_busy(&self) -> bool {
+        self.line.load(Ordering::Acquire) > 0
+    }
+
+    /// Stands in line from the first poll until the guard is dropped.
+    async fn pass(&self) -> Passing<'_> {
+        let place = InLine::new(&self.line);
+        let turn = self.turn.lock().await;
+        Passing { _turn: turn, _place: place }
+    }
+}
+
+struct InLine<'a>(&'a AtomicUsize);
+
+impl<'a> InLine<'a> {
+    fn new(line: &'a AtomicUsize) -> Self {
+        line.fetch_add(1, Ordering::AcqRel);
+        Self(line)
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+struct Passing<'a> {
+    _turn: tokio::sync::MutexGuard<'a, ()>,
+    _place: InLine<'a>,
 }
 
 /// Where the target is now.
@@ -169,22 +213,22 @@ impl Conduit {
             return Err(Held::Wait(typed, Shortage::Place));
         };
         let urgent = place.is_urgent::<M>();
-        let Ok(_turn) = self.turnstiles[usize::from(urgent)].try_lock() else {
+        if self.turnstiles[usize::from(urgent)].is_busy() {
             return Err(Held::Wait(typed, Shortage::Credit));
-        };
+        }
         match &place {
             Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
                 Some(route) => {
-                    let permit = match permit(hosted, route) {
-                        Ok(permit) => permit,
-                        Err(TryAcquireError::NoPermits) => {
+                    let seat = match seat(hosted, route) {
+                        Ok(seat) => seat,
+                        Err(NoCredit::Full) => {
                             return Err(Held::Wait(typed, Shortage::Credit));
                         }
-                        Err(TryAcquireError::Closed) => {
+                        Err(NoCredit::Closed) => {
                             return Err(Held::Refused(typed, stopped()));
                         }
                     };
-                    self.ask_typed(hosted, route, permit, typed)
+                    self.ask_typed(seat, typed)
                         .map_err(|typed| Held::Refused(typed, stopped()))
                 }
                 None => Err(Held::Wait(typed, Shortage::Place)),
@@ -218,14 +262,14 @@ impl Conduit {
         let urgent = self.is_urgent::<M>();
         let terms = typed.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
-            let _turn = self.turnstiles[usize::from(urgent)].lock().await;
+            let _turn = self.turnstiles[usize::from(urgent)].pass().await;
             let place = self.find_place(&terms).await?;
             self.check_cycle(M::NAME, &place, &terms)?;
             match &place {
                 Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
                     Some(route) => {
-                        let permit = wait_for_permit(hosted, route).await?;
-                        self.ask_typed(hosted, route, permit, typed).map_err(|_| stopped())
+                        let seat = wait_for_seat(hosted, route).await?;
+                        self.ask_typed(seat, typed).map_err(|_| stopped())
                     }
                     None => {
                         let raw = self.by_bytes(hosted, typed)?;
@@ -252,7 +296,7 @@ impl Conduit {
         let terms = raw.terms.clone();
         raw.terms.path = terms.path.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
-            let _turn = self.turnstiles[0].lock().await;
+            let _turn = self.turnstiles[0].pass().await;
             let place = self.find_place(&terms).await?;
             match &place {
                 Place::Here(hosted) => {
@@ -272,14 +316,12 @@ impl Conduit {
 
     fn ask_typed<M: Message>(
         &self,
-        hosted: &Hosted,
-        route: usize,
-        permit: OwnedSemaphorePermit,
+        seat: Seat,
         typed: Typed<M>,
     ) -> Result<Reception<M::Reply>, Typed<M>> {
         let (asker, answer) = oneshot::channel();
         let call = TypedCall { message: typed.message, to: TypedTo::Asker(asker) };
-        match self.push(hosted, route, permit, Body::Typed(Box::new(call)), &typed.terms) {
+        match self.push(seat, Body::Typed(Box::new(call)), &typed.terms) {
             Ok(()) => Ok(Reception::Here(answer)),
             Err(call) => Err(Typed { message: call.take_back(), terms: typed.terms }),
         }
@@ -287,20 +329,20 @@ impl Conduit {
 
     async fn ask_raw_here(
         &self,
-        hosted: &Hosted,
+        hosted: &Arc<Hosted>,
         raw: Raw,
     ) -> Result<oneshot::Receiver<Result<Bytes, Failure>>, Reason> {
         let route = hosted
             .route_named(&raw.message)
             .ok_or_else(|| Reason::NoHandler(hosted.handles()))?;
-        let permit = wait_for_permit(hosted, route).await?;
+        let seat = wait_for_seat(hosted, route).await?;
         let (asker, answer) = oneshot::channel();
         let body = Body::Encoded {
             encoding: raw.encoding,
             payload: raw.payload,
             to: EncodedTo::Local(asker),
         };
-        self.push(hosted, route, permit, body, &raw.terms).map_err(|_| stopped())?;
+        self.push(seat, body, &raw.terms).map_err(|_| stopped())?;
         Ok(answer)
     }
 
@@ -314,22 +356,22 @@ impl Conduit {
             return Err(Held::Wait(typed, Shortage::Place));
         };
         let urgent = place.is_urgent::<M>();
-        let Ok(_turn) = self.turnstiles[usize::from(urgent)].try_lock() else {
+        if self.turnstiles[usize::from(urgent)].is_busy() {
             return Err(Held::Wait(typed, Shortage::Credit));
-        };
+        }
         match &place {
             Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
                 Some(route) => {
-                    let permit = match permit(hosted, route) {
-                        Ok(permit) => permit,
-                        Err(TryAcquireError::NoPermits) => {
+                    let seat = match seat(hosted, route) {
+                        Ok(seat) => seat,
+                        Err(NoCredit::Full) => {
                             return Err(Held::Wait(typed, Shortage::Credit));
                         }
-                        Err(TryAcquireError::Closed) => {
+                        Err(NoCredit::Closed) => {
                             return Err(Held::Refused(typed, stopped()));
                         }
                     };
-                    self.tell_typed(hosted, route, permit, typed)
+                    self.tell_typed(seat, typed)
                         .map_err(|typed| Held::Refused(typed, stopped()))
                 }
                 None => Err(Held::Wait(typed, Shortage::Place)),
@@ -363,13 +405,13 @@ impl Conduit {
         let urgent = self.is_urgent::<M>();
         let terms = typed.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
-            let _turn = self.turnstiles[usize::from(urgent)].lock().await;
+            let _turn = self.turnstiles[usize::from(urgent)].pass().await;
             let place = self.find_place(&terms).await?;
             match &place {
                 Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
                     Some(route) => {
-                        let permit = wait_for_permit(hosted, route).await?;
-                        self.tell_typed(hosted, route, permit, typed).map_err(|_| stopped())
+                        let seat = wait_for_seat(hosted, route).await?;
+                        self.tell_typed(seat, typed).map_err(|_| stopped())
                     }
                     None => {
                         let raw = self.by_bytes(hosted, typed)?;
@@ -389,7 +431,7 @@ impl Conduit {
     pub(crate) async fn tell_raw(&self, raw: Raw) -> Result<Sent, Reason> {
         let terms = raw.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
-            let _turn = self.turnstiles[0].lock().await;
+            let _turn = self.turnstiles[0].pass().await;
             let place = self.find_place(&terms).await?;
             match &place {
                 Place::Here(hosted) => self.tell_raw_here(hosted, raw, "a message as JSON").await,
@@ -405,14 +447,12 @@ impl Conduit {
 
     fn tell_typed<M: Message>(
         &self,
-        hosted: &Hosted,
-        route: usize,
-        permit: OwnedSemaphorePermit,
+        seat: Seat,
         typed: Typed<M>,
     ) -> Result<Sent, Typed<M>> {
         let (told, sent) = self.tells.open(M::NAME, typed.terms.time);
         let call = TypedCall { message: typed.message, to: TypedTo::Told(told) };
-        match self.push(hosted, route, permit, Body::Typed(Box::new(call)), &typed.terms) {
+        match self.push(seat, Body::Typed(Box::new(call)), &typed.terms) {
             Ok(()) => Ok(sent),
             Err(call) => Err(Typed { message: call.take_back(), terms: typed.terms }),
         }
@@ -420,21 +460,21 @@ impl Conduit {
 
     async fn tell_raw_here(
         &self,
-        hosted: &Hosted,
+        hosted: &Arc<Hosted>,
         raw: Raw,
         name: &'static str,
     ) -> Result<Sent, Reason> {
         let route = hosted
             .route_named(&raw.message)
             .ok_or_else(|| Reason::NoHandler(hosted.handles()))?;
-        let permit = wait_for_permit(hosted, route).await?;
+        let seat = wait_for_seat(hosted, route).await?;
         let (told, sent) = self.tells.open(name, raw.terms.time);
         let body = Body::Encoded {
             encoding: raw.encoding,
             payload: raw.payload,
             to: EncodedTo::Told(told),
         };
-        self.push(hosted, route, permit, body, &raw.terms).map_err(|_| stopped())?;
+        self.push(seat, body, &raw.terms).map_err(|_| stopped())?;
         Ok(sent)
     }
 
@@ -460,24 +500,14 @@ impl Conduit {
 
     /// Puts a call into a component of this node.
     #[expect(clippy::result_large_err, reason = "the call comes back whole")]
-    fn push(
-        &self,
-        hosted: &Hosted,
-        route: usize,
-        permit: OwnedSemaphorePermit,
-        body: Body,
-        terms: &Terms,
-    ) -> Result<(), Call> {
-        let info = &hosted.routes[route];
-        info.ledger.open();
+    fn push(&self, seat: Seat, body: Body, terms: &Terms) -> Result<(), Call> {
         let head = Head {
             sender: self.sender.clone(),
             sender_node: self.node.id(),
             deadline: terms.deadline,
             path: terms.path.clone(),
         };
-        let seat = Seat { permit: Some(permit), ledger: info.ledger.clone() };
-        hosted.mailbox.push(Call { route, head, body, seat }, info.options.urgent)
+        Call { head, body, seat }.push()
     }
 
     /// An ask from within a handler carries its path, and fails at once if it would close a cycle.
@@ -631,20 +661,20 @@ impl Place {
     }
 }
 
-fn semaphore(hosted: &Hosted, route: usize) -> &Arc<Semaphore> {
-    if hosted.routes[route].options.urgent {
-        &hosted.mailbox.urgent
-    } else {
-        &hosted.mailbox.ordinary
-    }
+fn class(hosted: &Hosted, route: usize) -> Class {
+    if hosted.routes[route].options.urgent { Class::Urgent } else { Class::Ordinary }
 }
 
-fn permit(hosted: &Hosted, route: usize) -> Result<OwnedSemaphorePermit, TryAcquireError> {
-    semaphore(hosted, route).clone().try_acquire_owned()
+fn seat(hosted: &Arc<Hosted>, route: usize) -> Result<Seat, NoCredit> {
+    let class = class(hosted, route);
+    hosted.mailbox.take_credit(class)?;
+    Ok(Seat::new(hosted.clone(), route, Some(class)))
 }
 
-async fn wait_for_permit(hosted: &Hosted, route: usize) -> Result<OwnedSemaphorePermit, Reason> {
-    semaphore(hosted, route).clone().acquire_owned().await.map_err(|_| stopped())
+async fn wait_for_seat(hosted: &Arc<Hosted>, route: usize) -> Result<Seat, Reason> {
+    let class = class(hosted, route);
+    hosted.mailbox.wait_for_credit(class).await.map_err(|_| stopped())?;
+    Ok(Seat::new(hosted.clone(), route, Some(class)))
 }
 
 fn outgoing(route: Arc<Route>, kind: Kind, terms: &Terms, payload: Bytes) -> Outgoing {

@@ -2,7 +2,10 @@
 
 use std::{
     any::TypeId,
-    sync::atomic::{AtomicU8, AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -21,6 +24,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Hosted {
     pub(crate) name: Name,
+    /// Tells it from all others of this process; see [`name_of`].
+    pub(crate) number: u64,
     /// With the node's id, this incarnation.
     pub(crate) count: u64,
     pub(crate) groups: Vec<Name>,
@@ -65,8 +70,11 @@ impl Hosted {
     ) -> Self {
         let by_name = routes.iter().enumerate().map(|(at, route)| (route.name, at)).collect();
         let by_type = routes.iter().enumerate().map(|(at, route)| (route.type_id, at)).collect();
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed) + 1;
+        names().lock().insert(number, name.clone());
         Self {
             name,
+            number,
             count,
             groups,
             routes,
@@ -158,6 +166,25 @@ impl Hosted {
         }
         refused
     }
+}
+
+impl Drop for Hosted {
+    fn drop(&mut self) {
+        names().lock().remove(&self.number);
+    }
+}
+
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
+
+/// The components of this process by number, for the watchdog: a number costs a handler's turn one
+/// store, a name would cost a lock.
+fn names() -> &'static Mutex<FxHashMap<u64, Name>> {
+    static NAMES: OnceLock<Mutex<FxHashMap<u64, Name>>> = OnceLock::new();
+    NAMES.get_or_init(Mutex::default)
+}
+
+pub(crate) fn name_of(number: u64) -> Option<Name> {
+    names().lock().get(&number).cloned()
 }
 
 pub(crate) fn refuse_stopped(call: Call, why: &str) {

@@ -24,6 +24,7 @@ mod config;
 mod contain;
 mod context;
 mod counters;
+mod credit;
 mod deadline;
 pub mod directory;
 mod error;

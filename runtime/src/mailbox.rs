@@ -2,47 +2,82 @@
 //!
 //! actix's own mailbox can't do this: its capacity bounds neither `do_send` nor `send`, and it has
 //! one order. So a `Supervisor` takes its messages from here; whoever pushes already holds credit,
-//! local senders from the semaphores below, remote ones from their connection's flow control.
+//! local senders from here, remote ones from their connection's flow control.
 
-use std::{collections::VecDeque, sync::Arc, task};
+use std::{collections::VecDeque, task};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
-use crate::call::Call;
+use crate::{
+    call::Call,
+    credit::{Class, Credit, NoCredit},
+};
 
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     queues: Mutex<Queues>,
     waker: AtomicWaker,
-    /// What this node's own senders may have open with the component.
-    pub(crate) ordinary: Arc<Semaphore>,
-    pub(crate) urgent: Arc<Semaphore>,
-    pub(crate) broadcast: Arc<Semaphore>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queues {
     ordinary: VecDeque<Call>,
     urgent: VecDeque<Call>,
+    credits: [Credit; 3],
     closed: bool,
 }
+
+/// How many broadcasts may wait at one component: they are announcements, not a work queue.
+const BROADCASTS: usize = 64;
 
 impl Mailbox {
     pub(crate) fn new(ordinary: usize, urgent: usize) -> Self {
         Self {
-            queues: Mutex::default(),
+            queues: Mutex::new(Queues {
+                ordinary: VecDeque::new(),
+                urgent: VecDeque::new(),
+                credits: [ordinary, urgent, BROADCASTS].map(Credit::new),
+                closed: false,
+            }),
             waker: AtomicWaker::new(),
-            ordinary: Arc::new(Semaphore::new(ordinary)),
-            urgent: Arc::new(Semaphore::new(urgent)),
-            broadcast: Arc::new(Semaphore::new(BROADCASTS)),
         }
     }
 
+    /// Takes credit for one message, or says why there is none.
+    pub(crate) fn take_credit(&self, class: Class) -> Result<(), NoCredit> {
+        let mut queues = self.queues.lock();
+        if queues.closed {
+            return Err(NoCredit::Closed);
+        }
+        queues.credits[class as usize].take()
+    }
+
+    /// Waits in line for credit. The value is the credit; an error says that there will be none.
+    pub(crate) async fn wait_for_credit(&self, class: Class) -> Result<(), NoCredit> {
+        let waits = {
+            let mut queues = self.queues.lock();
+            if queues.closed {
+                return Err(NoCredit::Closed);
+            }
+            let credit = &mut queues.credits[class as usize];
+            if credit.take().is_ok() {
+                return Ok(());
+            }
+            credit.wait()
+        };
+        let mut waiting = Waiting { mailbox: self, class, waits };
+        (&mut waiting.waits).await.map_err(|_| NoCredit::Closed)
+    }
+
+    /// A message has ended: its credit is the next one's.
+    pub(crate) fn give_credit_back(&self, class: Class) {
+        self.queues.lock().credits[class as usize].give_back();
+    }
+
     /// Puts a message in its queue, or gives it back when the component has stopped.
-    // The error is as large as a call because it is one: nothing is lost.
-    #[expect(clippy::result_large_err, reason = "the call comes back whole")]
+    #[expect(clippy::result_large_err, reason = "the call comes back whole: nothing is lost")]
     pub(crate) fn push(&self, call: Call, urgent: bool) -> Result<(), Call> {
         let mut queues = self.queues.lock();
         if queues.closed {
@@ -75,6 +110,11 @@ impl Mailbox {
         self.queues.lock().closed
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        let queues = self.queues.lock();
+        queues.ordinary.is_empty() && queues.urgent.is_empty()
+    }
+
     pub(crate) fn has_urgent(&self) -> bool {
         !self.queues.lock().urgent.is_empty()
     }
@@ -97,24 +137,40 @@ impl Mailbox {
     /// Refuses new messages and those who wait for credit, and hands out what was queued.
     pub(crate) fn close(&self) -> Vec<Call> {
         let mut queues = self.queues.lock();
-        queues.closed = true;
-        let left = std::mem::take(&mut *queues);
-        queues.closed = true;
+        queues.close();
+        let urgent = std::mem::take(&mut queues.urgent);
+        let ordinary = std::mem::take(&mut queues.ordinary);
         drop(queues);
-        self.ordinary.close();
-        self.urgent.close();
-        self.broadcast.close();
-        left.urgent.into_iter().chain(left.ordinary).collect()
+        // Outside the lock: what ends gives its credit back, under it.
+        urgent.into_iter().chain(ordinary).collect()
     }
 
     /// Refuses new messages; what is queued stays.
     pub(crate) fn refuse_new(&self) {
-        self.queues.lock().closed = true;
-        self.ordinary.close();
-        self.urgent.close();
-        self.broadcast.close();
+        self.queues.lock().close();
     }
 }
 
-/// How many broadcasts may wait at one component: they are announcements, not a work queue.
-const BROADCASTS: usize = 64;
+impl Queues {
+    fn close(&mut self) {
+        self.closed = true;
+        self.credits.iter_mut().for_each(Credit::close);
+    }
+}
+
+/// A place in line. Whoever leaves with credit in hand gives it back.
+struct Waiting<'a> {
+    mailbox: &'a Mailbox,
+    class: Class,
+    waits: oneshot::Receiver<()>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.waits.close();
+        // Once it was received the channel is empty, and the credit is its receiver's.
+        if self.waits.try_recv().is_ok() {
+            self.mailbox.give_credit_back(self.class);
+        }
+    }
+}

@@ -53,7 +53,6 @@ pub(crate) struct Supervisor<C: 'static> {
     /// Calls of handlers without state.
     beside: JoinSet<()>,
     started: Option<oneshot::Sender<Result<(), String>>>,
-    pulse: Arc<watchdog::Pulse>,
 }
 
 enum Phase<C> {
@@ -85,7 +84,6 @@ impl<C: 'static> Supervisor<C> {
             restarts: Restarts::default(),
             beside: JoinSet::new(),
             started: Some(started),
-            pulse: watchdog::Pulse::of_this_thread(),
         }
     }
 
@@ -115,7 +113,7 @@ impl<C: 'static> Supervisor<C> {
                     }
                 }
                 Phase::Idle => {
-                    if !burst.may_go_on() {
+                    if !burst.may_go_on(|| self.is_at_rest()) {
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
@@ -167,6 +165,13 @@ impl<C: 'static> Supervisor<C> {
         }
     }
 
+    /// Whether nothing waits: then no clock need be read to say so.
+    fn is_at_rest(&self) -> bool {
+        self.hosted.order() == Order::Serve
+            && self.shared.turns.borrow().is_empty()
+            && self.hosted.mailbox.is_empty()
+    }
+
     fn build(&mut self) {
         match contain::catch(|| self.life.build()) {
             Ok(Ok(state)) => {
@@ -216,21 +221,25 @@ impl<C: 'static> Supervisor<C> {
 
     /// Runs one thing that waits, or says that nothing does.
     fn next(&mut self, burst: &mut Burst, cx: &mut task::Context<'_>) -> Poll<()> {
-        while let Poll::Ready(Some(_)) = self.beside.poll_join_next(cx) {}
+        if !self.beside.is_empty() {
+            while let Poll::Ready(Some(_)) = self.beside.poll_join_next(cx) {}
+        }
         let order = self.hosted.order();
         if order == Order::Cut {
             self.stop();
             return Poll::Ready(());
         }
-        let call = self.hosted.mailbox.pop_urgent();
-        if call.is_none() {
+        // Timers go before ordinary messages, or a full queue would hold them up; urgent ones first.
+        let due = !self.shared.turns.borrow().is_empty();
+        let call = if due { self.hosted.mailbox.pop_urgent() } else { self.hosted.mailbox.pop() };
+        if due && call.is_none() {
             let turn = self.shared.turns.borrow_mut().pop_front();
             if let Some(turn) = turn {
                 self.local(turn);
-                return Poll::Ready(());
             }
+            return Poll::Ready(());
         }
-        match call.or_else(|| self.hosted.mailbox.pop()) {
+        match call {
             Some(call) => {
                 self.call(call, burst, cx);
                 Poll::Ready(())
@@ -248,12 +257,12 @@ impl<C: 'static> Supervisor<C> {
             call.refuse(failure(Code::Cancelled, false, "its caller went away before it began"));
             return;
         }
-        let now = burst.now();
-        if call.head.deadline <= now {
+        // An asker on this node has its own alarm, and is gone when it rang.
+        if !call.is_typed_ask() && call.head.deadline <= burst.now() {
             call.refuse(failure(Code::Expired, false, "its deadline passed in the queue"));
             return;
         }
-        match &self.routes[call.route].run {
+        match &self.routes[call.route()].run {
             Run::InPlace(run) => {
                 let state = self.state.as_mut().expect("an idle component has its state");
                 if let InPlace::Panicked(panicked) = run(state, call, &self.shared) {
@@ -324,12 +333,14 @@ impl<C: 'static> Actor for Supervisor<C> {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(Turns);
+        ctx.spawn(Turns { pulse: watchdog::Pulse::of_this_thread() });
     }
 }
 
 /// Drives the turns with the actor's own state at hand.
-struct Turns;
+struct Turns {
+    pulse: Arc<watchdog::Pulse>,
+}
 
 impl<C: 'static> ActorFuture<Supervisor<C>> for Turns {
     type Output = ();
@@ -340,8 +351,7 @@ impl<C: 'static> ActorFuture<Supervisor<C>> for Turns {
         ctx: &mut actix::Context<Supervisor<C>>,
         cx: &mut task::Context<'_>,
     ) -> Poll<()> {
-        let pulse = actor.pulse.clone();
-        let _busy = pulse.enter(&actor.hosted);
+        let _busy = self.pulse.enter(&actor.hosted);
         let poll = actor.turns(cx);
         if poll.is_ready() {
             ctx.stop();
@@ -360,25 +370,19 @@ struct Burst {
 
 impl Burst {
     fn now(&mut self) -> Instant {
-        let now = *self.now.get_or_insert_with(Instant::now);
-        self.started.get_or_insert(now);
-        now
+        *self.now.get_or_insert_with(Instant::now)
     }
 
-    fn may_go_on(&mut self) -> bool {
+    fn may_go_on(&mut self, at_rest: impl FnOnce() -> bool) -> bool {
         self.turns += 1;
-        if self.turns > BURST {
-            return false;
+        if self.turns == 1 || at_rest() {
+            return true;
         }
         // The clock is read anew after each turn, for the slice and for the next deadline.
-        match self.started {
-            Some(started) => {
-                let now = Instant::now();
-                self.now = Some(now);
-                now.saturating_duration_since(started) < SLICE
-            }
-            None => true,
-        }
+        let now = Instant::now();
+        self.now = Some(now);
+        let started = *self.started.get_or_insert(now);
+        self.turns <= BURST && now.saturating_duration_since(started) < SLICE
     }
 }
 

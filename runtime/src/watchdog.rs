@@ -7,7 +7,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -24,7 +24,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) struct Pulse {
     /// Odd while a component's turns are polled.
     beats: AtomicU64,
-    running: Mutex<Option<Arc<Hosted>>>,
+    /// The number of the component that ran last.
+    running: AtomicU64,
+    is_blocked: AtomicBool,
     blocked: Mutex<Option<Blocked>>,
 }
 
@@ -88,7 +90,8 @@ impl Pulse {
     fn watched() -> Arc<Self> {
         let pulse = Arc::new(Self {
             beats: AtomicU64::new(0),
-            running: Mutex::default(),
+            running: AtomicU64::new(0),
+            is_blocked: AtomicBool::new(false),
             blocked: Mutex::default(),
         });
         watched().lock().push(Arc::downgrade(&pulse));
@@ -96,13 +99,8 @@ impl Pulse {
     }
 
     /// Marks the component as running until the guard is dropped.
-    pub(crate) fn enter(&self, hosted: &Arc<Hosted>) -> Busy<'_> {
-        {
-            let mut running = self.running.lock();
-            if !running.as_ref().is_some_and(|known| Arc::ptr_eq(known, hosted)) {
-                *running = Some(hosted.clone());
-            }
-        }
+    pub(crate) fn enter(&self, hosted: &Hosted) -> Busy<'_> {
+        self.running.store(hosted.number, Relaxed);
         // Only this thread writes it: a load and a store do, no read-modify-write is needed.
         self.beats.store(self.beats.load(Relaxed) + 1, Relaxed);
         Busy(self)
@@ -114,14 +112,15 @@ impl Pulse {
     }
 
     fn name_it(&self, since: Instant) {
-        let Some(hosted) = self.running.lock().clone() else { return };
+        let Some(component) = crate::hosted::name_of(self.running.load(Relaxed)) else { return };
         let mut blocked = self.blocked.lock();
         // It may have gone on between the look and the lock; then the next look decides.
         if blocked.is_none() && self.beats.load(Relaxed) % 2 == 1 {
-            *blocked = Some(Blocked { component: hosted.name.to_string(), since });
+            *blocked = Some(Blocked { component: component.to_string(), since });
             drop(blocked);
+            self.is_blocked.store(true, Relaxed);
             tracing::warn!(
-                component = %hosted.name,
+                %component,
                 "this component blocks its thread, and with it everything on that thread; await instead, or spawn it with `own_thread`"
             );
         }
@@ -135,9 +134,9 @@ impl Drop for Busy<'_> {
     fn drop(&mut self) {
         let pulse = self.0;
         pulse.beats.store(pulse.beats.load(Relaxed) + 1, Relaxed);
-        // `running` keeps the last component alive a little longer; clearing it would cost a lock.
-        if let Some(mut blocked) = pulse.blocked.try_lock()
-            && let Some(was) = blocked.take()
+        if pulse.is_blocked.load(Relaxed)
+            && pulse.is_blocked.swap(false, Relaxed)
+            && let Some(was) = pulse.blocked.lock().take()
         {
             tracing::warn!(component = %was.component, for_ms = was.since.elapsed().as_millis(), "no longer blocks its thread");
         }

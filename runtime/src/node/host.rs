@@ -111,10 +111,7 @@ pub(crate) fn check_schema(
 
 fn deliver(peer: NodeId, resolved: &Resolved, inbound: Inbound) {
     let hosted = &resolved.hosted;
-    let info = &hosted.routes[resolved.route];
-    info.ledger.open();
     let call = Call {
-        route: resolved.route,
         head: Head {
             sender: inbound.route.info.sender.clone(),
             sender_node: peer,
@@ -126,9 +123,9 @@ fn deliver(peer: NodeId, resolved: &Resolved, inbound: Inbound) {
             payload: inbound.payload,
             to: EncodedTo::Remote(inbound.responder, inbound.kind),
         },
-        seat: Seat { permit: None, ledger: info.ledger.clone() },
+        seat: Seat::new(hosted.clone(), resolved.route, None),
     };
-    if let Err(call) = hosted.mailbox.push(call, info.options.urgent) {
+    if let Err(call) = call.push() {
         crate::hosted::refuse_stopped(call, "");
     }
 }

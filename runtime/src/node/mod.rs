@@ -28,9 +28,10 @@ pub(crate) use self::{
     host::{Resolved, check_schema},
     spawn::of_routes,
 };
+pub(crate) use self::spawn::Blueprint;
 pub use self::{
     shutdown::ShutdownReport,
-    spawn::{Blueprint, IntoComponent, Spawn},
+    spawn::{IntoComponent, Spawn},
 };
 use crate::{
     Blocked, CallError, Message, NodeConfig, Result,
