@@ -65,7 +65,7 @@ async fn run(args: Args) -> Result<(), CliError> {
             timeout,
             what,
         } => {
-            let report = cmd::run(config, timeout, what).await?;
+            let report = cmd::run(*config, timeout, what).await?;
             show(&report, json)?;
             match report.refusal() {
                 None => Ok(()),

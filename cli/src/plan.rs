@@ -23,7 +23,7 @@ pub(crate) enum Plan {
         id: Option<String>,
     },
     Ask {
-        config: NodeConfig,
+        config: Box<NodeConfig>,
         timeout: Duration,
         what: Ask,
     },
@@ -136,7 +136,7 @@ pub(crate) fn resolve(args: Args) -> Result<Plan, CliError> {
     let timeout = common.timeout.unwrap_or(TIMEOUT);
     let config = NodeConfig::from_settings(settings(common)?)?.short_lived();
     Ok(Plan::Ask {
-        config,
+        config: Box::new(config),
         timeout,
         what,
     })

@@ -1,0 +1,227 @@
+//! Processes of the command line: bounded in time, killed when they are dropped.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// None of this takes long; a machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const SECRET: &str = "bz1:test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// A command that knows of nothing but what the test tells it.
+pub(crate) struct Botzilla {
+    command: Command,
+    stdin: Option<String>,
+    /// Its working directory, without a configuration file.
+    directory: TempDir,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Typed behind `botzilla`, words separated by blanks.
+pub(crate) fn botzilla(words: &str) -> Botzilla {
+    Botzilla::new().words(words)
+}
+
+impl Botzilla {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_botzilla"));
+        command.current_dir(&directory).stdin(Stdio::null());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("BOTZILLA") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .env_remove("RUST_LOG")
+            .env("BOTZILLA_SECRET", SECRET);
+        Self {
+            command,
+            stdin: None,
+            directory,
+        }
+    }
+
+    pub(crate) fn words(mut self, words: &str) -> Self {
+        self.command.args(words.split_whitespace());
+        self
+    }
+
+    pub(crate) fn arg(mut self, arg: &str) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    pub(crate) fn stdin(mut self, text: &str) -> Self {
+        self.command.stdin(Stdio::piped());
+        self.stdin = Some(text.to_owned());
+        self
+    }
+
+    /// A file in its working directory.
+    pub(crate) fn file(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.directory.path().join(name), text).unwrap();
+        self
+    }
+
+    pub(crate) fn at(self, registry: &Registry) -> Self {
+        self.env("BOTZILLA_REGISTRY", &registry.address)
+    }
+
+    /// With stdout where it leads to.
+    pub(crate) fn stdout(mut self, stdout: impl Into<Stdio>) -> Running {
+        self.command.stdout(stdout);
+        self.spawn()
+    }
+
+    pub(crate) fn start(mut self) -> Running {
+        self.command.stdout(Stdio::piped());
+        self.spawn()
+    }
+
+    pub(crate) fn run(self) -> Ended {
+        self.start().end()
+    }
+
+    /// Its standard output, if it ends well.
+    pub(crate) fn ok(self) -> String {
+        let ended = self.run();
+        assert_eq!(ended.code, 0, "{ended:?}");
+        ended.out
+    }
+
+    /// The same as JSON, of one line.
+    pub(crate) fn json(self) -> Value {
+        one_line_of_json(&self.arg("--json").ok())
+    }
+
+    fn spawn(mut self) -> Running {
+        let mut child = self.command.stderr(Stdio::piped()).spawn().unwrap();
+        if let Some(text) = self.stdin {
+            // The process may end without having read it.
+            let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+        }
+        Running {
+            child,
+            _directory: self.directory,
+        }
+    }
+}
+
+pub(crate) fn one_line_of_json(text: &str) -> Value {
+    assert_eq!(text.matches('\n').count(), 1, "{text}");
+    serde_json::from_str(text).unwrap()
+}
+
+/// A process; killed if it is dropped.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    _directory: TempDir,
+}
+
+impl Running {
+    pub(crate) fn end(mut self) -> Ended {
+        let out = self
+            .child
+            .stdout
+            .take()
+            .map(|out| in_time(move || all_of(out)));
+        let err = self
+            .child
+            .stderr
+            .take()
+            .map(|err| in_time(move || all_of(err)));
+        let [out, err] = [out, err].map(|text| {
+            text.map(|text| text.recv_timeout(PATIENCE).expect("the command hangs"))
+                .unwrap_or_default()
+        });
+        // Both ends are closed: it has ended or is about to.
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        Ended { code, out, err }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn all_of(mut from: impl Read) -> String {
+    let mut text = String::new();
+    from.read_to_string(&mut text).unwrap();
+    text
+}
+
+fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> mpsc::Receiver<T> {
+    let (done, result) = mpsc::channel();
+    thread::spawn(move || done.send(work()));
+    result
+}
+
+/// A registry as a process of its own.
+pub(crate) struct Registry {
+    pub(crate) address: String,
+    pub(crate) first_line: String,
+    _running: Running,
+}
+
+impl Registry {
+    /// One that gives names at once.
+    pub(crate) fn fresh() -> Self {
+        Self::start(botzilla("registry --listen 127.0.0.1:0 --fresh --json"))
+    }
+
+    pub(crate) fn start(command: Botzilla) -> Self {
+        let mut running = command.start();
+        let out = running.child.stdout.take().unwrap();
+        let line = in_time(move || {
+            let mut out = BufReader::new(out);
+            let mut line = String::new();
+            out.read_line(&mut line).unwrap();
+            (line, out)
+        });
+        let (first_line, _out) = line.recv_timeout(PATIENCE).expect("the registry hangs");
+        let address = match serde_json::from_str::<Value>(&first_line) {
+            Ok(json) => json["listening"].as_str().unwrap().to_owned(),
+            Err(_) => {
+                let mut words = first_line.split([' ', ',']);
+                words
+                    .find(|word| word.contains(':'))
+                    .expect("an address in the first line")
+                    .to_owned()
+            }
+        };
+        Self {
+            address,
+            first_line,
+            _running: running,
+        }
+    }
+}

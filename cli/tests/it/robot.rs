@@ -1,0 +1,147 @@
+//! A robot to talk to, in the test's own process.
+
+use std::time::Duration;
+
+use botzilla::{Node, NodeConfig};
+
+use crate::process::{PATIENCE, Registry, SECRET};
+
+/// Where the arm is.
+#[botzilla::data]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) x_m: f64,
+    pub(crate) y_m: f64,
+}
+
+/// Moves the arm's hand.
+#[botzilla::message(reply = Result<Place, TooFar>)]
+#[derive(Debug)]
+pub(crate) struct MoveTo {
+    /// Where to.
+    pub(crate) at: Place,
+    /// How.
+    pub(crate) gait: Gait,
+    pub(crate) tries: Option<u8>,
+}
+
+#[botzilla::data]
+#[derive(Debug)]
+pub(crate) enum Gait {
+    Careful,
+    Fast,
+}
+
+#[botzilla::data]
+#[derive(Debug)]
+pub(crate) struct TooFar {
+    pub(crate) longest_m: f64,
+}
+
+#[botzilla::message(reply = Place)]
+#[derive(Debug)]
+pub(crate) struct GetPlace {}
+
+/// Never ends.
+#[botzilla::message]
+#[derive(Debug)]
+pub(crate) struct Linger {}
+
+#[botzilla::message]
+#[derive(Debug)]
+pub(crate) struct Break {}
+
+#[botzilla::message]
+#[derive(Debug)]
+pub(crate) struct EmergencyStop {
+    pub(crate) reason: String,
+}
+
+#[derive(Default)]
+struct Arm {
+    at: Place,
+}
+
+#[botzilla::component(groups = ["base"])]
+impl Arm {
+    #[botzilla::handler]
+    fn move_to(&mut self, msg: MoveTo) -> Result<Place, TooFar> {
+        if msg.at.x_m.hypot(msg.at.y_m) > 1.0 {
+            return Err(TooFar { longest_m: 1.0 });
+        }
+        self.at = msg.at;
+        Ok(self.at.clone())
+    }
+
+    #[botzilla::handler]
+    fn place(&mut self, _: GetPlace) -> Place {
+        self.at.clone()
+    }
+
+    #[botzilla::handler]
+    async fn linger(&mut self, _: Linger) {
+        std::future::pending::<()>().await;
+    }
+
+    #[botzilla::handler]
+    fn crash(&mut self, _: Break) {
+        panic!("the elbow\nis broken");
+    }
+
+    #[botzilla::handler(broadcast, urgent)]
+    fn stop(&mut self, _: EmergencyStop) {
+        self.at = Place::default();
+    }
+}
+
+#[botzilla::message(reply = String)]
+#[derive(Debug)]
+pub(crate) struct Greet {
+    pub(crate) name: String,
+}
+
+#[botzilla::handler]
+async fn greet(msg: Greet) -> String {
+    format!("hello {}", msg.name)
+}
+
+/// A node with an `arm` and a `greeter`.
+pub(crate) struct Robot {
+    node: Node,
+}
+
+impl Robot {
+    pub(crate) fn start(registry: &Registry) -> Self {
+        let config = NodeConfig::new(&registry.address, SECRET)
+            .unwrap()
+            .listen("127.0.0.1:0");
+        let node = Node::start_blocking(config).unwrap();
+        let robot = Self { node };
+        robot.wait(async {
+            robot.node.spawn("arm", Arm::default).await.unwrap();
+            robot
+                .node
+                .spawn("greeter", greet)
+                .groups(["talkers"])
+                .await
+                .unwrap();
+        });
+        robot
+    }
+
+    fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        runtime.block_on(async {
+            tokio::time::timeout(PATIENCE, work)
+                .await
+                .expect("it hangs")
+        })
+    }
+}
+
+impl Drop for Robot {
+    fn drop(&mut self) {
+        self.wait(self.node.shutdown(Duration::ZERO));
+    }
+}
