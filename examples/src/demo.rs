@@ -18,11 +18,14 @@ use crate::robot::messages::Progress;
 use crate::robot::{self, COMPONENTS};
 use stage::Stage;
 
+/// How long saying goodbye may take, over and above the deadline.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// How to run the demo.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DemoOptions {
-    /// The robot. Default: seed 0, twice as fast as the wall clock.
+    /// The robot. Default: seed 0, 2.5 times as fast as the wall clock.
     pub robot: robot::Options,
     /// Where to write the picture. Default: `botzilla-demo.svg` in the current directory; `None`
     /// writes none.
@@ -31,7 +34,7 @@ pub struct DemoOptions {
     pub stop_after_m: f64,
     /// How long the button stays pressed. Default: 1 s.
     pub stop_for: Duration,
-    /// When to give up. Default: 25 s.
+    /// When to give up. Default: 27 s.
     pub deadline: Duration,
 }
 
@@ -42,7 +45,7 @@ impl Default for DemoOptions {
             picture: Some(PathBuf::from("botzilla-demo.svg")),
             stop_after_m: 5.0,
             stop_for: Duration::from_secs(1),
-            deadline: Duration::from_secs(25),
+            deadline: Duration::from_secs(27),
         }
     }
 }
@@ -149,7 +152,7 @@ pub async fn run(options: &DemoOptions, mut on: impl FnMut(Event)) -> Result<Rep
     let outcome = outcome.await;
     let last = stage.last_known();
     // Whatever happened: nothing stays behind.
-    stage.shut_down().await;
+    let _ = tokio::time::timeout(GOODBYE, stage.shut_down()).await;
     let deadline = options.deadline;
     let outcome = outcome.unwrap_or(Err(DemoError::TooLong { deadline, last }));
     let (mut report, trace) = outcome?;

@@ -40,8 +40,8 @@ pub struct Options {
     pub room: Room,
     /// Decides the lidar's noise. Default: 0.
     pub seed: u64,
-    /// How much faster than the clock on the wall the simulated world runs. Default: 2.
-    pub speed: u32,
+    /// How much faster than the clock on the wall the simulated world runs. Default: 2.5.
+    pub speed: f64,
     /// What the battery holds when full, in joules. Default: 2 watt-hours, enough for some minutes.
     pub battery_j: f64,
 }
@@ -51,7 +51,7 @@ impl Default for Options {
         Self {
             room: Room::furnished(0),
             seed: 0,
-            speed: 2,
+            speed: 2.5,
             battery_j: 7_200.0,
         }
     }

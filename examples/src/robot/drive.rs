@@ -3,7 +3,7 @@
 //! Here a simulated world stands behind it. On a robot of your own, `tick` talks to the motor
 //! controller instead, and the handlers stay as they are.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use botzilla::prelude::*;
 
@@ -20,12 +20,19 @@ const TICK: Duration = Duration::from_millis(10);
 /// must not leave a robot that drives on.
 const HOLDS_S: f64 = 0.5;
 
+/// The most that the simulated world catches up in one go, in steps. On a computer too slow for
+/// more, its time passes slower, rather than that the robot runs away from its planner.
+const CATCH_UP: f64 = 10.0;
+
 /// The component.
 #[derive(Debug)]
 pub struct Drive {
     world: World,
-    /// How much faster than the clock on the wall the world runs.
-    speed: u32,
+    /// How much faster than the clock on the wall the world runs, until when it has, and the part
+    /// of a step that it is behind.
+    speed: f64,
+    ticked: Instant,
+    behind: f64,
     /// The reason of the emergency stop that is in force.
     stopped: Option<String>,
     /// When the velocity in force was asked for.
@@ -40,6 +47,8 @@ impl Drive {
         Self {
             world: World::new(&options.room, Chassis::default()),
             speed: options.speed,
+            ticked: Instant::now(),
+            behind: 0.0,
             stopped: None,
             commanded_s: 0.0,
             unreported_j: 0.0,
@@ -94,7 +103,12 @@ impl Drive {
         if self.stopped.is_none() && idle_s > HOLDS_S {
             self.world.drive(0.0, 0.0);
         }
-        for _ in 0..self.speed {
+        // A timer may come late. The clock says what time it is, the timer only when to look.
+        let now = Instant::now();
+        let passed = now.duration_since(self.ticked).as_secs_f64() * self.speed;
+        let due = (self.behind + passed / World::STEP).min(CATCH_UP);
+        (self.ticked, self.behind) = (now, due.fract());
+        for _ in 0..due as u32 {
             self.world.step();
         }
         self.unreported_j += self.world.take_energy();

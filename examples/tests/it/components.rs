@@ -7,7 +7,7 @@ use botzilla_examples::setup::Embedded;
 
 async fn robot(parts: &[&str]) -> Node {
     let mut options = Options::default();
-    options.speed = 10;
+    options.speed = 8.0;
     let node = Embedded::start().await.unwrap().node().await.unwrap();
     for name in parts {
         robot::spawn(&node, name, &options).await.unwrap();

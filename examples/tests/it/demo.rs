@@ -8,7 +8,7 @@ use botzilla_examples::sim::Room;
 /// Four times as fast as the clock on the wall, and no picture.
 fn options() -> DemoOptions {
     let mut options = DemoOptions::default();
-    options.robot.speed = 4;
+    options.robot.speed = 4.0;
     options.stop_for = Duration::from_millis(100);
     options.picture = None;
     options
