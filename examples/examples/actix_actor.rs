@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p botzilla-examples --example actix_actor`
 
+use std::time::Duration;
+
 use actix::{Actor, Context, Handler};
 
 /// The one change: its messages say that they are Botzilla's too. Derives stay below.
@@ -52,5 +54,6 @@ async fn main() -> botzilla::Result<()> {
     println!("asked as an actor:    {ranges:?}");
 
     // Unlike a component, an actor that panics can't be made anew: it is then deregistered.
+    node.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! `cargo run -p botzilla-examples --example group_broadcast`
 
+use std::time::Duration;
 #[botzilla::message]
 struct Dim {
     percent: u8,
@@ -80,5 +81,6 @@ async fn main() -> botzilla::Result<()> {
 
     let hall = node.component("lamp/hall").ask(GetPercent {}).await?;
     println!("the hall is at {hall} %");
+    node.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p botzilla-examples --example hello`
 
+use std::time::Duration;
+
 use botzilla::prelude::*;
 
 /// A message is plain data. `reply` says what answers it; without it, that is `()`.
@@ -77,5 +79,7 @@ async fn main() -> botzilla::Result<()> {
             .await??;
         println!("{text}");
     }
+    // Says goodbye to the registry, so that the names are free at once.
+    node.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }

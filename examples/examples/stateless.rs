@@ -68,8 +68,10 @@ async fn main() -> botzilla::Result<()> {
             reply = &mut fast => println!("fast:   {}", reply?),
             reply = &mut slow => {
                 println!("slow:   {}", reply?);
-                return Ok(());
+                break;
             }
         }
     }
+    node.shutdown(Duration::from_secs(1)).await;
+    Ok(())
 }
