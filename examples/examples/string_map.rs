@@ -30,12 +30,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Ok(Map::from([("sum".to_owned(), sum.to_string())]))
     })?;
 
-    // It returns once it is registered, so others find it from here on.
     let (heard, hears) = mpsc::channel();
-    let console = MapComponent::new(&registry, &secret, "console", 0, move |map| {
-        heard.send(map).map_err(|_| "the console is closed")?;
+    let display = MapComponent::new(&registry, &secret, "display", 0, move |map| {
+        heard.send(map).map_err(|_| "the display is off")?;
         Ok(Map::new())
     })?;
+
+    // It returns once it is registered: others find it from here on, and it finds them.
+    let console = MapComponent::new(&registry, &secret, "console", 0, |_| Ok(Map::new()))?;
 
     let reply = console.send_message("calculator", &map([("a", "2"), ("b", "40")]))?;
     println!("2 + 40 = {}", reply["sum"]);
@@ -47,7 +49,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("components: {}", console.get_components()?.join(", "));
 
-    let report = calculator.broadcast_message(&map([("news", "done")]))?;
-    println!("{} hears: {:?}", report.delivered.join(", "), hears.recv()?);
+    // To all who listen, with a report of who got it. The sender itself gets none.
+    let report = console.broadcast_message(&map([("news", "done")]))?;
+    println!("delivered to: {}", report.delivered.join(", "));
+    println!("the display hears: {:?}", hears.recv()?);
+
+    // Gives the names back; those of a program that just ends stay taken for some seconds.
+    [calculator, display, console]
+        .iter()
+        .for_each(MapComponent::close);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! String maps, as in the Go library that this one re-imagines: one listener, a map in, a map out.
 
-use std::{collections::BTreeMap, fmt, future::IntoFuture, time::Duration};
+use std::{collections::BTreeMap, fmt, future::IntoFuture, time::{Duration, Instant}};
 
 // Any executor will do: none of the node's futures needs one of a kind.
 use futures_executor::block_on;
@@ -9,6 +9,9 @@ use crate::{
     Answer, CallError, ComponentRef, Node, NodeConfig, Result, RouteOptions,
     node::{Spawn, of_routes},
 };
+
+/// How long a component that is closed may take to answer what waits.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// A string map.
 pub type Map = BTreeMap<String, String>;
@@ -35,6 +38,8 @@ pub struct MapMessage(pub Map);
 pub struct MapComponent {
     name: String,
     node: Node,
+    /// The node is there for this component alone.
+    own_node: bool,
 }
 
 impl MapComponent {
@@ -58,10 +63,13 @@ impl MapComponent {
         let node = Node::start_blocking(config)?;
         block_on(async {
             let spawned = Self::on(&node, name, listener).await;
-            if spawned.is_err() {
-                node.shutdown(Duration::ZERO).await;
+            match spawned {
+                Ok(component) => Ok(Self { own_node: true, ..component }),
+                Err(error) => {
+                    node.shutdown(Duration::ZERO).await;
+                    Err(error)
+                }
             }
-            spawned
         })
     }
 
@@ -82,7 +90,7 @@ impl MapComponent {
             });
         });
         Spawn::new(node.clone(), name.to_owned(), blueprint).await?;
-        Ok(Self { name: name.to_owned(), node: node.clone() })
+        Ok(Self { name: name.to_owned(), node: node.clone(), own_node: false })
     }
 
     /// Its name.
@@ -130,6 +138,22 @@ impl MapComponent {
     pub fn broadcast_message(&self, map: &Map) -> Result<crate::BroadcastReport, CallError> {
         let broadcast = self.node.broadcast_from(&self.name, MapMessage(map.clone()));
         block_on(broadcast.into_future())
+    }
+
+    /// Stops listening and gives the name back, so that another may have it at once; blocks until
+    /// what waits was answered, for 1 s at most. A node of its own ends with it.
+    ///
+    /// A program that just ends is noticed too, but its names stay taken for some seconds.
+    pub fn close(&self) {
+        block_on(async {
+            if self.own_node {
+                self.node.shutdown(CLOSING).await;
+            } else if let Some(hosted) = self.node.inner().hosted_named(&self.name) {
+                hosted.order_stop();
+                let by = Instant::now() + CLOSING;
+                drop(self.node.deadlines().within(by, hosted.ended()).await);
+            }
+        });
     }
 
     /// The names of all components. Blocks.

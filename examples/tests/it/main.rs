@@ -4,3 +4,4 @@
 
 mod components;
 mod demo;
+mod maps;

@@ -3,7 +3,7 @@
 use std::{
     net::TcpListener,
     sync::{Arc, Weak, atomic::AtomicU64},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use actix_rt::ArbiterHandle;
@@ -21,6 +21,9 @@ use crate::{
     service,
     watchdog::Pulse,
 };
+
+/// How long a node that starts waits to know all others.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Result<Node> {
     let id = random_node_id()?;
@@ -65,7 +68,7 @@ pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Re
     match node.bring_up().await {
         Ok(()) => Ok(node),
         Err(error) => {
-            node.shutdown(std::time::Duration::ZERO).await;
+            node.shutdown(Duration::ZERO).await;
             Err(error)
         }
     }
@@ -92,6 +95,11 @@ impl Node {
             actix_rt::spawn(stopped.run_until_cancelled_owned(async move {
                 node.0.directory.run(&node).await;
             }));
+        }
+        if !inner.config.short_lived && matches!(inner.config.registry, RegistryAt::Address(_)) {
+            // So that a broadcast right after the start reaches all who were there before. A
+            // registry that goes away in this very moment keeps no node from starting.
+            drop(inner.deadlines.within(Instant::now() + FIRST_LOOK, self.ready()).await);
         }
         Ok(())
     }
