@@ -202,6 +202,7 @@ impl Conduit {
 
     // ---- asks -------------------------------------------------------------------------------
 
+    #[expect(clippy::result_large_err, reason = "the message comes back whole: nothing is lost")]
     pub(crate) fn ask_now<M: Message>(
         &self,
         mut typed: Typed<M>,
@@ -348,6 +349,7 @@ impl Conduit {
 
     // ---- tells ------------------------------------------------------------------------------
 
+    #[expect(clippy::result_large_err, reason = "the message comes back whole: nothing is lost")]
     pub(crate) fn tell_now<M: Message>(
         &self,
         typed: Typed<M>,

@@ -503,8 +503,8 @@ mod tests {
         let missing = Path::new("no/such/botzilla.toml");
         let error = Settings::from_env_and(Some(missing)).unwrap_err().to_string();
         assert!(error.contains("no/such/botzilla.toml") && error.contains("check"), "{error}");
-        let mut settings = Settings::default();
-        settings.secret_file = Some("no/such/secret".into());
+        let settings =
+            Settings { secret_file: Some("no/such/secret".into()), ..Settings::default() };
         let error = settings.secret().unwrap_err().to_string();
         assert!(error.contains("no/such/secret") && error.contains("check"), "{error}");
     }

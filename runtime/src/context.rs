@@ -148,7 +148,7 @@ impl<C: 'static> Ctx<C> {
     }
 
     /// Runs `turn` with the state once, after `delay`.
-    pub fn after(&self, delay: Duration, turn: impl FnOnce(&mut C, &Ctx<C>) + 'static) -> Task {
+    pub fn after(&self, delay: Duration, turn: impl FnOnce(&mut C, &Self) + 'static) -> Task {
         let shared = self.shared.clone();
         self.spawn(async move {
             tokio::time::sleep(delay).await;
@@ -157,7 +157,7 @@ impl<C: 'static> Ctx<C> {
     }
 
     /// Runs `turn` with the state every `period`; a turn that comes late is skipped, not doubled.
-    pub fn every(&self, period: Duration, turn: impl FnMut(&mut C, &Ctx<C>) + 'static) -> Task {
+    pub fn every(&self, period: Duration, turn: impl FnMut(&mut C, &Self) + 'static) -> Task {
         let shared = self.shared.clone();
         let turn = Rc::new(RefCell::new(turn));
         let waiting = Rc::new(Cell::new(false));

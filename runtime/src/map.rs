@@ -151,7 +151,8 @@ impl MapComponent {
             } else if let Some(hosted) = self.node.inner().hosted_named(&self.name) {
                 hosted.order_stop();
                 let by = Instant::now() + CLOSING;
-                drop(self.node.deadlines().within(by, hosted.ended()).await);
+                // Past that time it is left to end by itself.
+                let _ = self.node.deadlines().within(by, hosted.ended()).await;
             }
         });
     }

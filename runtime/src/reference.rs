@@ -97,8 +97,6 @@ impl ComponentRef {
     /// # Errors
     ///
     /// No credit now ([`TryTellError::is_full`]), no connection yet, or whatever else.
-    // The message comes back by value: its size is the caller's.
-    #[expect(clippy::result_large_err, reason = "the message comes back")]
     pub fn try_tell<M: Message>(&self, message: M) -> Result<Sent, TryTellError<M>> {
         Tell::new(self.clone(), message).try_send()
     }

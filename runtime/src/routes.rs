@@ -81,10 +81,12 @@ pub(crate) enum Run<C> {
     /// A handler that is ready at its first poll.
     InPlace(fn(&mut C, Call, &Rc<Shared<C>>) -> turn::InPlace),
     /// A handler that may wait: the state moves into its future and comes back.
-    Owning(fn(Box<C>, Call, Rc<Shared<C>>, Rc<Control>) -> OwningTurn<C>),
+    Owning(Owning<C>),
     /// A handler without state.
     Beside(Beside<C>),
 }
+
+pub(crate) type Owning<C> = fn(Box<C>, Call, Rc<Shared<C>>, Rc<Control>) -> OwningTurn<C>;
 
 pub(crate) type Beside<C> = Rc<dyn Fn(Call, Rc<Shared<C>>) -> LocalBoxFuture<'static, ()>>;
 

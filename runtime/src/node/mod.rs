@@ -62,7 +62,7 @@ pub(crate) struct Inner {
     links: Arc<Links>,
     directory: Directory,
     deadlines: Arc<Deadlines>,
-    conduits: Mutex<FxHashMap<(Option<Name>, Name), Arc<Conduit>>>,
+    conduits: Mutex<Conduits>,
     /// Changes whenever a target may have moved; what was looked up before is then looked up anew.
     generation: AtomicU64,
     arbiter: ArbiterHandle,
@@ -77,6 +77,9 @@ pub(crate) struct Inner {
     threads: Mutex<Vec<ArbiterHandle>>,
     this: Weak<Self>,
 }
+
+/// By sender and target.
+type Conduits = FxHashMap<(Option<Name>, Name), Arc<Conduit>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {

@@ -71,7 +71,7 @@ impl Node {
             let RegistryAt::Address(address) = &inner.config.registry else {
                 return Err(self.no_such_component(name, &[], "this node's registry isn't spawned"));
             };
-            let link = inner.links.connect_address(address, deadline).await.map_err(not_connected)?;
+            let link = inner.links.connect_address(address, deadline).await.map_err(|error| not_connected(&error))?;
             inner.links.keep(link.peer(), true);
             return Ok(Place::There(link, None));
         }
@@ -82,7 +82,7 @@ impl Node {
                 return Err(self.no_such_component(name, &[], "no node with that id is known"));
             }
             let link =
-                inner.links.connect(id, &addresses, deadline).await.map_err(not_connected)?;
+                inner.links.connect(id, &addresses, deadline).await.map_err(|error| not_connected(&error))?;
             return Ok(Place::There(link, None));
         }
         let located = match inner.directory.get(name) {
@@ -99,7 +99,7 @@ impl Node {
             .links
             .connect(place.id, &place.facts.endpoints, deadline)
             .await
-            .map_err(not_connected)
+            .map_err(|error| not_connected(&error))
     }
 
     /// Asks the registry once.
@@ -140,6 +140,6 @@ impl Node {
     }
 }
 
-fn not_connected(error: ConnectError) -> Reason {
+fn not_connected(error: &ConnectError) -> Reason {
     Reason::NotConnected(error.to_string())
 }

@@ -105,17 +105,10 @@ impl Node {
 
     async fn go_down(&self, deadline: Instant) -> ShutdownReport {
         let inner = &self.0;
-        let components: Vec<Arc<Hosted>> = {
-            // Under the lock that a spawn takes: whoever comes later is refused.
-            let components = inner.components.write();
-            let mut phase = inner.phase.lock();
-            if *phase == Phase::Stopping {
-                drop((phase, components));
-                inner.stopped.cancelled().await;
-                return ShutdownReport::default();
-            }
-            *phase = Phase::Stopping;
-            components.values().cloned().collect()
+        let Some(components) = self.refuse_new() else {
+            // Somebody else takes it down already.
+            inner.stopped.cancelled().await;
+            return ShutdownReport::default();
         };
         inner.stopping.cancel();
         inner.moved();
@@ -170,6 +163,18 @@ impl Node {
         });
         inner.stopped.cancel();
         report
+    }
+
+    /// From here on nothing new is spawned; all that was, or `None` if that was so before.
+    fn refuse_new(&self) -> Option<Vec<Arc<Hosted>>> {
+        // Under the lock that a spawn takes: whoever comes later is refused.
+        let components = self.0.components.write();
+        let mut phase = self.0.phase.lock();
+        if *phase == Phase::Stopping {
+            return None;
+        }
+        *phase = Phase::Stopping;
+        Some(components.values().cloned().collect())
     }
 
     /// The node's own thread is held by a component.

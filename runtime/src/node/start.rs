@@ -99,7 +99,7 @@ impl Node {
         if !inner.config.short_lived && matches!(inner.config.registry, RegistryAt::Address(_)) {
             // So that a broadcast right after the start reaches all who were there before. A
             // registry that goes away in this very moment keeps no node from starting.
-            drop(inner.deadlines.within(Instant::now() + FIRST_LOOK, self.ready()).await);
+            let _ = inner.deadlines.within(Instant::now() + FIRST_LOOK, self.ready()).await;
         }
         Ok(())
     }
