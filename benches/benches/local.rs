@@ -1,5 +1,4 @@
 //! A local ask beside bare actix's, on one arbiter, in one run: what hosting costs.
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use std::time::{Duration, Instant};
 

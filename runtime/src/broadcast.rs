@@ -536,3 +536,28 @@ impl<M: Message> fmt::Debug for Broadcast<M> {
         f.debug_struct("Broadcast").field("message", &M::NAME).field("group", &self.group).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_of_the_protocols_example_reads_as_it_says() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let report = BroadcastReport {
+            delivered: names(&["drive", "planner"]),
+            ignored: names(&["battery"]),
+            ..BroadcastReport::default()
+        };
+        let json = encode_to_bytes(Encoding::Json, &report).unwrap();
+        let hex: String = encode_to_bytes(Encoding::Bincode, &report)
+            .unwrap()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let protocol = include_str!("../../PROTOCOL.md");
+        assert!(protocol.contains(std::str::from_utf8(&json).unwrap()));
+        let packed = protocol.replace([' ', '\n'], "");
+        assert!(packed.contains(&hex), "{hex}");
+    }
+}
