@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends by it")]
 
+mod processes;
+
 use std::{future::Future, time::Duration};
 
 use botzilla::{

@@ -1,0 +1,15 @@
+//! A registry and nodes as processes of their own: killed, cut off, restarted, told to end.
+//!
+//! The processes are this test binary again; `child` is what it does then.
+
+mod away;
+mod child;
+mod cut_off;
+mod killed;
+mod many;
+mod mistakes;
+mod proxy;
+mod shutdown;
+mod strangers;
+mod support;
+mod talk;
