@@ -87,6 +87,7 @@ pub(super) struct Driver {
     timer: Pin<Box<Sleep>>,
     /// Whether the timer knows our waker since it was last set.
     timer_armed: bool,
+    ping_every: Duration,
     dead_after: Duration,
     idle_after: Duration,
     /// The other side closed: what is left to write is written, then it ends.
@@ -124,6 +125,7 @@ impl Driver {
             partial: None,
             timer,
             timer_armed: false,
+            ping_every: limits.ping_every,
             dead_after: limits.dead_after,
             idle_after: limits.idle_after,
             closed: None,
@@ -339,8 +341,10 @@ impl Driver {
         let idle =
             idle_after.is_some_and(|after| now.duration_since(session.last_active()) >= after);
         let nothing_open = !waiting && session.open() == 0 && session.owed() == 0;
+        // A ping that waits has no time-out; when it has left, the next one does.
+        let next = session.poll_timeout().min(now + self.ping_every);
         // A time-out in the past would spin.
-        let next = session.poll_timeout().max(now + Duration::from_millis(5));
+        let next = next.max(now + Duration::from_millis(5));
         drop(state);
         if idle && nothing_open && closing.is_none() {
             self.link.close(CloseReason::Idle);

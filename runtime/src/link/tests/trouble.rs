@@ -31,6 +31,22 @@ fn a_node_joins_while_a_thousand_silent_connections_come() {
 }
 
 #[test]
+fn pings_come_each_interval_not_just_in_time() {
+    run(async {
+        let quick = |limits: &mut Limits| {
+            limits.ping_every = Duration::from_millis(20);
+            limits.dead_after = 2 * LONG;
+        };
+        let (a, b) = (make(1).limits(quick).start(echo), make(2).limits(quick).start(echo));
+        let link = a.connect(&b).await;
+        for _ in 0..20 {
+            let heard = link.last_heard();
+            until(|| link.last_heard() != heard).await;
+        }
+    });
+}
+
+#[test]
 fn a_peer_that_falls_silent_is_dead_after_its_time() {
     run(async {
         let quick = |limits: &mut Limits| {
