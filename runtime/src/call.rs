@@ -105,6 +105,11 @@ impl Call {
         hosted.mailbox.push(self, urgent)
     }
 
+    /// Whether its handler runs beside the others.
+    pub(crate) fn is_concurrent(&self) -> bool {
+        self.seat.hosted.routes[self.seat.route].concurrent
+    }
+
     /// The place of its handler among the component's routes.
     pub(crate) fn route(&self) -> usize {
         self.seat.route

@@ -4,7 +4,11 @@
 //! one order. So a `Supervisor` takes its messages from here; whoever pushes already holds credit,
 //! local senders from here, remote ones from their connection's flow control.
 
-use std::{collections::VecDeque, task};
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicUsize, Ordering},
+    task,
+};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -18,6 +22,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     queues: Mutex<Queues>,
+    /// How many of the ordinary ones are for handlers without state; changes under the lock.
+    concurrent: AtomicUsize,
     waker: AtomicWaker,
 }
 
@@ -41,6 +47,7 @@ impl Mailbox {
                 credits: [ordinary, urgent, BROADCASTS].map(Credit::new),
                 closed: false,
             }),
+            concurrent: AtomicUsize::new(0),
             waker: AtomicWaker::new(),
         }
     }
@@ -86,6 +93,9 @@ impl Mailbox {
         if urgent {
             queues.urgent.push_back(call);
         } else {
+            if call.is_concurrent() {
+                self.concurrent.fetch_add(1, Ordering::Relaxed);
+            }
             queues.ordinary.push_back(call);
         }
         drop(queues);
@@ -102,7 +112,23 @@ impl Mailbox {
         let mut queues = self.queues.lock();
         match queues.urgent.pop_front() {
             Some(call) => Some(call),
-            None => queues.ordinary.pop_front(),
+            None => queues.ordinary.pop_front().inspect(|call| self.taken(call)),
+        }
+    }
+
+    /// The next message for a handler without state, past those which wait for the state.
+    pub(crate) fn pop_concurrent(&self) -> Option<Call> {
+        if self.concurrent.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut queues = self.queues.lock();
+        let first = queues.ordinary.iter().position(Call::is_concurrent)?;
+        queues.ordinary.remove(first).inspect(|call| self.taken(call))
+    }
+
+    fn taken(&self, call: &Call) {
+        if self.concurrent.load(Ordering::Relaxed) > 0 && call.is_concurrent() {
+            self.concurrent.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -140,6 +166,7 @@ impl Mailbox {
         queues.close();
         let urgent = std::mem::take(&mut queues.urgent);
         let ordinary = std::mem::take(&mut queues.ordinary);
+        self.concurrent.store(0, Ordering::Relaxed);
         drop(queues);
         // Outside the lock: what ends gives its credit back, under it.
         urgent.into_iter().chain(ordinary).collect()

@@ -92,6 +92,9 @@ impl<C: 'static> Supervisor<C> {
         self.hosted.mailbox.register(cx.waker());
         let mut burst = Burst::default();
         loop {
+            if let Phase::Running(..) = self.phase {
+                self.run_beside(&mut burst, cx);
+            }
             match &mut self.phase {
                 Phase::Building => self.build(),
                 Phase::Starting(turn) => {
@@ -249,6 +252,15 @@ impl<C: 'static> Supervisor<C> {
                 Poll::Ready(())
             }
             None => Poll::Pending,
+        }
+    }
+
+    /// Handlers without state don't wait for the one that has it; it may wait for one of them.
+    fn run_beside(&mut self, burst: &mut Burst, cx: &mut task::Context<'_>) {
+        while self.hosted.order() != Order::Cut
+            && let Some(call) = self.hosted.mailbox.pop_concurrent()
+        {
+            self.call(call, burst, cx);
         }
     }
 

@@ -228,6 +228,23 @@ async fn a_cycle_over_three_components_fails_at_once_with_their_names() {
 }
 
 #[actix_rt::test]
+async fn a_handler_without_state_runs_while_another_waits_with_it() {
+    let node = node().await;
+    let counter = node.spawn("counter", Counter::default).await.unwrap();
+    let hangs = counter.tell(Forever).await.unwrap();
+    let queued = counter.tell(Add { amount: 1 }).await.unwrap();
+    let name = "Ada".to_owned();
+    assert_eq!(counter.ask(Greet { name }).await.unwrap(), "hello Ada");
+    // And it gave its credit back: more of them than the queue has room for.
+    for _ in 0..1000 {
+        counter.ask(Greet { name: String::new() }).await.unwrap();
+    }
+    node.shutdown(Duration::ZERO).await;
+    assert!(matches!(hangs.await.unwrap_err().reason(), Reason::Stopped(_)));
+    assert!(matches!(queued.await.unwrap_err().reason(), Reason::Stopped(_)));
+}
+
+#[actix_rt::test]
 async fn a_late_reply_frees_the_queue_and_a_dropped_replier_says_so() {
     let node = node().await;
     let counter = node.spawn("counter", Counter::default).await.unwrap();
