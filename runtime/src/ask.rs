@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use botzilla_wire::{Encoding, Failure, encoding, fingerprint::Layout};
+use botzilla_wire::{Encoding, Failure, encoding};
 use futures_util::future::BoxFuture;
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     deadline::Alarm,
     link::Ended,
     reference::ComponentRef,
+    ticket::Letter,
 };
 
 /// An ask. Nothing happens until it is polled; at its first poll it takes its place in order.
@@ -75,11 +76,7 @@ impl<M: Message> Ask<M> {
     fn end(&mut self, outcome: Result<M::Reply, Reason>) -> Poll<Result<M::Reply, CallError>> {
         self.state = State::Over;
         Poll::Ready(outcome.map_err(|reason| {
-            let reason = match reason {
-                Reason::WrongSchema(theirs) => Reason::WrongSchema(difference::<M>(&theirs)),
-                other => other,
-            };
-            CallError::new(self.to.name(), M::NAME, reason)
+            CallError::new(self.to.name(), M::NAME, Letter::of::<M>().explain(reason))
         }))
     }
 }
@@ -196,15 +193,6 @@ fn decode<M: Message>(encoding: Encoding, bytes: &[u8]) -> Result<M::Reply, Reas
         Ok(Ok(reply)) => Ok(reply),
         Ok(Err(error)) => Err(Reason::Codec(format!("its reply can't be read: {error}"))),
         Err(panicked) => Err(Reason::Codec(format!("its reply's decoder panicked: {panicked}"))),
-    }
-}
-
-/// What differs between our type and theirs, for a person.
-fn difference<M: Message>(theirs: &str) -> String {
-    match Layout::of::<M, M::Reply>() {
-        Ok(ours) => Layout::first_difference(ours.text(), theirs)
-            .unwrap_or_else(|| "their layouts differ".to_owned()),
-        Err(error) => format!("ours can't be traced ({error})"),
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
     hosted::Hosted,
     link::{Inbound, NotSent, Outgoing},
     node::{check_schema, is_public},
-    ticket::{Tells, Ticket},
+    ticket::{Letter, Tells, Ticket},
 };
 
 /// A broadcast that is about to be sent: await it for its report.
@@ -64,7 +64,7 @@ pub struct BroadcastFailure {
     pub component: String,
     /// The outcome's number; PROTOCOL.md, section 13.
     pub code: u16,
-    /// What happened, for a person.
+    /// What happened, for a person. (Between nodes, if the types differ: the component's layout.)
     pub reason: String,
 }
 
@@ -92,6 +92,15 @@ impl BroadcastReport {
         self.ignored.extend(other.ignored);
         self.failed.extend(other.failed);
         self.unreached.extend(other.unreached);
+    }
+
+    /// Where the types differ, the receiver says what its own is.
+    fn explain(&mut self, letter: Letter) {
+        let differ = |failed: &&mut BroadcastFailure| failed.code == Code::WrongSchema.number();
+        for failed in self.failed.iter_mut().filter(differ) {
+            let theirs = Reason::WrongSchema(std::mem::take(&mut failed.reason));
+            failed.reason = letter.explain(theirs).to_string();
+        }
     }
 
     fn sort(&mut self) {
@@ -148,7 +157,9 @@ impl<M: Message> IntoFuture for Broadcast<M> {
                 payload,
                 to_the_end: self.to_the_end,
             };
-            send(&self.node, self.sender, cast, &terms).await.map_err(failed)
+            let mut report = send(&self.node, self.sender, cast, &terms).await.map_err(failed)?;
+            report.explain(Letter::of::<M>());
+            Ok(report)
         })
     }
 }
@@ -455,7 +466,11 @@ fn deliver_here(
             Err(failure) => report.failed.push(BroadcastFailure {
                 component: hosted.name.to_string(),
                 code: failure.code.number(),
-                reason: Reason::from_failure(failure, Duration::ZERO).to_string(),
+                reason: match failure.code {
+                    // Only the sender can say what differs.
+                    Code::WrongSchema => failure.detail,
+                    _ => Reason::from_failure(failure, Duration::ZERO).to_string(),
+                },
             }),
         }
     }
@@ -493,7 +508,7 @@ fn push(
         NoCredit::Closed => failure(Code::Stopped, false, ""),
     })?;
     let time = deadline.saturating_duration_since(Instant::now());
-    let (told, sent) = Tells::new(hosted.name.clone()).open(info.name, time);
+    let (told, sent) = Tells::new(hosted.name.clone()).open(Letter::untyped(info.name), time);
     let call = Call {
         head: Head { sender: sender.cloned(), sender_node: from, deadline, path: None },
         body: Body::Encoded {

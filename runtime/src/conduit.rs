@@ -30,7 +30,7 @@ use crate::{
     directory::Located,
     hosted::Hosted,
     link::{Ended, Link, NotSent, Outgoing},
-    ticket::{Sent, Tells, Ticket, Told},
+    ticket::{Letter, Sent, Tells, Ticket, Told},
 };
 
 /// The way from one sender to one target.
@@ -385,7 +385,7 @@ impl Conduit {
                     Err(reason) => return Err(Held::Refused(typed, reason)),
                 };
                 let outgoing = outgoing(route, Kind::Tell, &typed.terms, payload);
-                let (told, sent) = self.tells.open(M::NAME, typed.terms.time);
+                let (told, sent) = self.tells.open(Letter::of::<M>(), typed.terms.time);
                 match link.try_send(&outgoing, Ticket::Tell(told)) {
                     Ok(_) => Ok(sent),
                     Err((ticket, why)) => {
@@ -417,13 +417,14 @@ impl Conduit {
                     }
                     None => {
                         let raw = self.by_bytes(hosted, typed)?;
-                        self.tell_raw_here(hosted, raw, M::NAME).await
+                        self.tell_raw_here(hosted, raw, Letter::of::<M>()).await
                     }
                 },
                 Place::There(link, located) => {
                     let route = self.route::<M>(located.as_deref(), urgent);
                     let payload = encode(&route, &typed.message)?;
-                    self.tell_there(link, outgoing(route, Kind::Tell, &terms, payload), M::NAME).await
+                    let outgoing = outgoing(route, Kind::Tell, &terms, payload);
+                    self.tell_there(link, outgoing, Letter::of::<M>()).await
                 }
             }
         });
@@ -431,16 +432,17 @@ impl Conduit {
     }
 
     pub(crate) async fn tell_raw(&self, raw: Raw) -> Result<Sent, Reason> {
+        const AS_JSON: Letter = Letter::untyped("a message as JSON");
         let terms = raw.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
             let _turn = self.turnstiles[0].pass().await;
             let place = self.find_place(&terms).await?;
             match &place {
-                Place::Here(hosted) => self.tell_raw_here(hosted, raw, "a message as JSON").await,
+                Place::Here(hosted) => self.tell_raw_here(hosted, raw, AS_JSON).await,
                 Place::There(link, located) => {
                     let route = self.raw_route(located.as_deref(), &raw);
                     let outgoing = outgoing(route, Kind::Tell, &terms, raw.payload);
-                    self.tell_there(link, outgoing, "a message as JSON").await
+                    self.tell_there(link, outgoing, AS_JSON).await
                 }
             }
         });
@@ -452,7 +454,7 @@ impl Conduit {
         seat: Seat,
         typed: Typed<M>,
     ) -> Result<Sent, Typed<M>> {
-        let (told, sent) = self.tells.open(M::NAME, typed.terms.time);
+        let (told, sent) = self.tells.open(Letter::of::<M>(), typed.terms.time);
         let call = TypedCall { message: typed.message, to: TypedTo::Told(told) };
         match self.push(seat, Body::Typed(Box::new(call)), &typed.terms) {
             Ok(()) => Ok(sent),
@@ -464,13 +466,13 @@ impl Conduit {
         &self,
         hosted: &Arc<Hosted>,
         raw: Raw,
-        name: &'static str,
+        letter: Letter,
     ) -> Result<Sent, Reason> {
         let route = hosted
             .route_named(&raw.message)
             .ok_or_else(|| Reason::NoHandler(hosted.handles()))?;
         let seat = wait_for_seat(hosted, route).await?;
-        let (told, sent) = self.tells.open(name, raw.terms.time);
+        let (told, sent) = self.tells.open(letter, raw.terms.time);
         let body = Body::Encoded {
             encoding: raw.encoding,
             payload: raw.payload,
@@ -484,10 +486,10 @@ impl Conduit {
         &self,
         link: &Arc<Link>,
         outgoing: Outgoing,
-        name: &'static str,
+        letter: Letter,
     ) -> Result<Sent, Reason> {
         let time = outgoing.deadline.saturating_duration_since(Instant::now());
-        let (told, sent) = self.tells.open(name, time);
+        let (told, sent) = self.tells.open(letter, time);
         let size = outgoing.payload.len();
         match link.send(outgoing, Ticket::Tell(told)).await {
             Ok(_) => Ok(sent),

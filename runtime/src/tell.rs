@@ -11,7 +11,7 @@ use crate::{
     CallError, Message, Reason, TryTellError,
     conduit::{Held, Shortage, Terms, Typed},
     reference::ComponentRef,
-    ticket::Sent,
+    ticket::{Letter, Sent},
 };
 
 /// A tell. Awaiting it waits for credit and a place in the queue, and gives a [`Sent`].
@@ -44,7 +44,10 @@ impl<M: Message> Tell<M> {
         let terms = Terms::now(time.unwrap_or_else(|| to.time()));
         match conduit.tell_now(Typed { message, terms }) {
             Ok(sent) => Ok(sent),
-            Err(Held::Wait(typed, _)) => conduit.tell_in_turn(typed).await.map_err(failed),
+            Err(Held::Wait(typed, _)) => {
+                let sent = conduit.tell_in_turn(typed).await;
+                sent.map_err(|reason| failed(Letter::of::<M>().explain(reason)))
+            }
             Err(Held::Refused(_, reason)) => Err(failed(reason)),
         }
     }

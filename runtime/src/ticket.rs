@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use botzilla_wire::{Failure, Name};
+use botzilla_wire::{Failure, Name, fingerprint::Layout};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{CallError, Reason, link::Ended};
+use crate::{CallError, Message, Reason, link::Ended};
 
 /// Gets the outcome of one message that went over a connection.
 #[derive(Debug)]
@@ -43,7 +43,44 @@ pub(crate) struct Told {
     asker: Option<oneshot::Sender<Result<(), Reason>>>,
     batch: Arc<Batch>,
     time: Duration,
-    message: &'static str,
+    letter: Letter,
+}
+
+/// What a sender knows of a message whose outcome it waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Letter {
+    pub(crate) name: &'static str,
+    /// What differs between the sender's type and the receiver's, given that one's layout.
+    pub(crate) difference: Option<fn(&str) -> String>,
+}
+
+impl Letter {
+    pub(crate) fn of<M: Message>() -> Self {
+        Self { name: M::NAME, difference: Some(difference::<M>) }
+    }
+
+    /// A message whose type isn't known here.
+    pub(crate) const fn untyped(name: &'static str) -> Self {
+        Self { name, difference: None }
+    }
+
+    /// A refusal for the type tells the receiver's layout; the sender is to see what differs.
+    pub(crate) fn explain(&self, reason: Reason) -> Reason {
+        match (reason, self.difference) {
+            (Reason::WrongSchema(theirs), Some(difference)) => {
+                Reason::WrongSchema(difference(&theirs))
+            }
+            (other, _) => other,
+        }
+    }
+}
+
+fn difference<M: Message>(theirs: &str) -> String {
+    match Layout::of::<M, M::Reply>() {
+        Ok(ours) => Layout::first_difference(ours.text(), theirs)
+            .unwrap_or_else(|| "their layouts differ".to_owned()),
+        Err(error) => format!("ours can't be traced ({error})"),
+    }
 }
 
 impl Told {
@@ -52,7 +89,7 @@ impl Told {
     }
 
     pub(crate) fn failed(self, failure: Failure) {
-        let reason = Reason::from_failure(failure, self.time);
+        let reason = self.letter.explain(Reason::from_failure(failure, self.time));
         self.ended(Err(reason));
     }
 
@@ -64,7 +101,7 @@ impl Told {
         let Some(asker) = self.asker.take() else { return };
         self.batch.end(&outcome);
         if let Err(Err(reason)) = asker.send(outcome) {
-            self.batch.unheard(self.message, &reason);
+            self.batch.unheard(self.letter.name, &reason);
         }
     }
 
@@ -83,7 +120,7 @@ impl Drop for Told {
 
 impl fmt::Debug for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Told").field("message", &self.message).finish()
+        f.debug_struct("Told").field("message", &self.letter.name).finish()
     }
 }
 
@@ -152,15 +189,15 @@ impl Tells {
         Self { batches: Mutex::new(vec![Batch::new(component.clone())]), component }
     }
 
-    pub(crate) fn open(&self, message: &'static str, time: Duration) -> (Told, Sent) {
+    pub(crate) fn open(&self, letter: Letter, time: Duration) -> (Told, Sent) {
         let batches = self.batches.lock();
         let batch = batches.last().expect("a new batch is put in whenever one is cut").clone();
         batch.counts.lock().open += 1;
         drop(batches);
         let (asker, outcome) = oneshot::channel();
         (
-            Told { asker: Some(asker), batch, time, message },
-            Sent { outcome, component: self.component.clone(), message },
+            Told { asker: Some(asker), batch, time, letter },
+            Sent { outcome, component: self.component.clone(), message: letter.name },
         )
     }
 
