@@ -315,7 +315,7 @@ impl Link {
         state.last_heard = session.last_received();
         let mut wakers: Vec<Waker> = state.waker.take().into_iter().collect();
         state.waiting.fail(&why, &mut wakers);
-        let owed = session.owed();
+        let owed = session.awaited_there();
         let tickets = session
             .end()
             .into_iter()
@@ -358,7 +358,8 @@ impl State {
             return false;
         }
         match &mut self.session {
-            Some(session) if session.open() == 0 && session.owed() == 0 => {
+            // What was cancelled may run for long, and nobody waits for it.
+            Some(session) if session.awaited_here() == 0 && session.owed() == 0 => {
                 session.close(CloseReason::Stopping);
                 self.closing = Some(Instant::now());
                 true

@@ -90,9 +90,10 @@ impl Node {
             })?;
         }
         if !inner.config.short_lived && inner.config.registry != RegistryAt::Nowhere {
-            let stopped = inner.stopped.clone();
+            // A node that goes down says so itself; what it would ask besides would hold it up.
+            let stopping = inner.stopping.clone();
             let node = self.clone();
-            actix_rt::spawn(stopped.run_until_cancelled_owned(async move {
+            actix_rt::spawn(stopping.run_until_cancelled_owned(async move {
                 node.0.directory.run(&node).await;
             }));
         }

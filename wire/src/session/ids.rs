@@ -53,6 +53,10 @@ impl<V> IdTable<V> {
         id
     }
 
+    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+        self.ring.iter().flatten().chain(self.old.values())
+    }
+
     fn slot(&self, id: u64) -> Option<usize> {
         usize::try_from(id.checked_sub(self.base)?).ok()
     }

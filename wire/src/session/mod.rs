@@ -365,6 +365,17 @@ impl<T> Session<T> {
         self.inbound.unended
     }
 
+    /// How many messages of ours have not ended, without those that were cancelled. Looks at each.
+    pub fn awaited_here(&self) -> usize {
+        self.outbound.awaited()
+    }
+
+    /// How many messages of the peer are owed an end that it didn't cancel. Looks at each.
+    pub fn awaited_there(&self) -> usize {
+        let owed = self.inbound.owed.values();
+        owed.filter(|owed| !owed.ended && !owed.cancelled).count()
+    }
+
     /// The routes that we send on. A message counts as sent when it leaves.
     pub fn outbound_routes(&self) -> impl Iterator<Item = (RouteNo, &Route, RouteCounters)> {
         let routes = (0..).zip(&self.outbound.routes.list);

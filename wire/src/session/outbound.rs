@@ -151,6 +151,12 @@ impl<T> Outbound<T> {
         self.len
     }
 
+    /// Those that weren't cancelled.
+    pub(super) fn awaited(&self) -> usize {
+        let messages = self.slots.iter().filter_map(|slot| slot.message.as_ref());
+        messages.filter(|message| message.token.is_some()).count()
+    }
+
     /// Takes a message, and the credit for it.
     pub(super) fn insert(&mut self, send: Send<'_>, token: T) -> Result<(u64, bool), (T, Short)> {
         let Some((route, window)) = self.routes.use_route(send.route) else {

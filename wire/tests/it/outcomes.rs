@@ -213,7 +213,9 @@ fn a_message_cancelled_after_it_left_is_owed_an_end_but_not_a_reply() {
         pair.b.take_events(),
         [Event::Cancelled { id: 2 }, Event::Cancelled { id: 1 }]
     );
-    assert_eq!(pair.a.session.open(), 2);
+    assert_eq!((pair.a.session.open(), pair.b.session.owed()), (2, 2));
+    let awaited = (pair.a.session.awaited_here(), pair.b.session.awaited_there());
+    assert_eq!(awaited, (0, 0), "open, and nobody waits for it");
     pair.b.session.reply(1, bytes_of(100_000));
     pair.b
         .session
