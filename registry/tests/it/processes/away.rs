@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    support::{RegistryProcess, SLACK, list, names, run, seconds, tally, until, who},
+    support::{RegistryProcess, SLACK, list, names, run, seconds, settled, tally, until, who},
     talk::{Known, kind},
 };
 
@@ -24,7 +24,7 @@ async fn away(time: Duration) {
     let node = registry.here().await;
     let mut before = Vec::new();
     for name in all {
-        tally(&node, name).await;
+        settled(&node, name).await;
         before.push(who(&node, name).await);
     }
     registry.process.kill();

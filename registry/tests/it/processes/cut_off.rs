@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     proxy::{Network, Proxy},
     support::{
-        RegistryProcess, SLACK, begin, node_at, run, seconds, tally, until, until_listed, who,
+        RegistryProcess, SLACK, begin, node_at, run, seconds, settled, tally, until, until_listed, who,
     },
     talk::{Echo, kind},
 };
@@ -26,12 +26,7 @@ fn nodes_that_are_cut_off_from_the_registry_go_on_serving_their_peers() {
             before.push(who(&node, name).await);
         }
         for name in all {
-            // From here on nothing may fail.
-            until(seconds(10), "all are connected", async || {
-                let tally = tally(&node, name).await;
-                if tally.done > 50 && tally.failed.is_empty() { Ok(()) } else { Err(format!("{tally:?}")) }
-            })
-            .await;
+            settled(&node, name).await;
         }
         quiet.set(Network::Silent);
         severed.set(Network::Severed);

@@ -1,16 +1,13 @@
 //! Processes that talk, and that are killed while they do.
 
-use std::{
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use botzilla::{CallError, Node};
-use futures_util::future::{join_all, poll_fn};
+use futures_util::future::join_all;
 
 use super::{
     support::{
-        NodeProcess, RegistryProcess, SLACK, begin, list, names, run, seconds, tally, until, who,
+        NodeProcess, RegistryProcess, SLACK, begin, list, names, run, seconds, settled, tally, until, who,
     },
     talk::{AskOther, Hold, Holding, Notes, TellAll, TellOther, kind},
 };
@@ -76,7 +73,7 @@ fn processes_are_killed_each_in_turn_under_traffic() {
             let others: Vec<_> = all[..3].iter().filter(|it| *it != dead).copied().collect();
             let mut before = Vec::new();
             for other in &others {
-                tally(&node, other).await;
+                settled(&node, other).await;
                 before.push(who(&node, other).await);
             }
             kill(&node, dead, &mut processes[index]).await;
@@ -105,23 +102,18 @@ fn processes_are_killed_each_in_turn_under_traffic() {
 async fn kill(node: &Node, name: &str, process: &mut NodeProcess) {
     const COUNT: u64 = 10;
     let component = node.component(name);
-    let hold = || component.ask(Hold {}).within(seconds(60));
-    let mut in_flight = Box::pin(join_all((0..COUNT).map(|_| hold())));
+    let in_flight: Vec<_> = (0..COUNT)
+        .map(|_| tokio::spawn(component.ask(Hold {}).within(seconds(60))))
+        .collect();
     until(seconds(10), "all have begun", async || {
-        // They are sent when they are polled.
-        poll_fn(|cx| {
-            assert!(in_flight.as_mut().poll(cx).is_pending());
-            Poll::Ready(())
-        })
-        .await;
         let holding = component.ask(Holding {}).await.unwrap();
         if holding == COUNT { Ok(()) } else { Err(format!("{holding}")) }
     })
     .await;
     process.process.kill();
     let since = Instant::now();
-    for lost in in_flight.await {
-        let lost = lost.unwrap_err();
+    for lost in in_flight {
+        let lost = lost.await.unwrap().unwrap_err();
         assert_eq!(kind(lost.reason()), "disconnected, may have run", "{lost}");
     }
     let took = since.elapsed();

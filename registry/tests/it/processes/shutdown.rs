@@ -1,25 +1,24 @@
 //! Processes that are told to end, and what their peers see of it.
 
-use std::{
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use botzilla::Node;
-use futures_util::future::{join_all, poll_fn};
+use botzilla::{Ask, Message, Node};
+use futures_util::future::join_all;
 
 use super::{
     support::{RegistryProcess, SLACK, names, list, run, seconds, until, until_listed, who},
     talk::{Echo, Hang, Holding, Wait, Work, kind},
 };
 
-/// Sends what is to be in flight when the other side goes down.
-async fn poll_once<F: Future + Unpin>(future: &mut F) {
-    poll_fn(|cx| {
-        assert!(std::pin::Pin::new(&mut *future).poll(cx).is_pending());
-        Poll::Ready(())
-    })
-    .await;
+type InFlight<R> = Vec<tokio::task::JoinHandle<Result<R, botzilla::CallError>>>;
+
+fn in_flight<M: Message>(asks: impl IntoIterator<Item = Ask<M>>) -> InFlight<M::Reply> {
+    asks.into_iter().map(tokio::spawn).collect()
+}
+
+async fn outcomes<R>(asks: InFlight<R>) -> Vec<Result<R, botzilla::CallError>> {
+    let joined = join_all(asks).await;
+    joined.into_iter().map(Result::unwrap).collect()
 }
 
 async fn until_holding(node: &Node, name: &str, count: u64) {
@@ -39,32 +38,30 @@ fn a_shutdown_is_bounded_and_everything_is_accounted_for() {
         let within = seconds(60);
         let (works, waits, hangs) =
             (node.component("works"), node.component("waits"), node.component("hangs"));
-        let mut worked = Box::pin(join_all((0..5).map(|n| works.ask(Work { n, ms: 60 }).within(within))));
-        let mut waited = Box::pin(join_all((0..5).map(|_| waits.ask(Wait {}).within(within))));
-        let mut hung = Box::pin(join_all((0..5).map(|_| hangs.ask(Hang {}).within(within))));
-        // Connections and places first, so that all are there when it ends.
-        for name in ["works", "waits", "hangs"] {
-            who(&node, name).await;
-        }
-        poll_once(&mut worked).await;
-        poll_once(&mut waited).await;
-        poll_once(&mut hung).await;
+        let worked = in_flight((0..5).map(|n| works.ask(Work { n, ms: 60 }).within(within)));
+        let waited = in_flight((0..5).map(|_| waits.ask(Wait {}).within(within)));
+        let hung = in_flight((0..5).map(|_| hangs.ask(Hang {}).within(within)));
         until_holding(&node, "waits", 1).await;
         let describe = node.component(format!("node/{}", process.id));
         until(seconds(10), "they are in its queues", async || {
-            let component = "hangs".to_owned();
-            let described = describe.ask(botzilla::Describe { component }).await.unwrap().unwrap();
-            if described.queued == 4 { Ok(()) } else { Err(format!("{described:?}")) }
+            for component in ["waits", "hangs"] {
+                let asked = botzilla::Describe { component: component.to_owned() };
+                let described = describe.ask(asked).await.unwrap().unwrap();
+                if described.queued != 4 {
+                    return Err(format!("{described:?}"));
+                }
+            }
+            Ok(())
         })
         .await;
 
         let since = Instant::now();
         process.process.order("shutdown 1500");
         until_listed(&node, seconds(1) + SLACK, &[]).await;
-        let worked = worked.await;
+        let worked = outcomes(worked).await;
         assert!(worked.into_iter().map(Result::unwrap).eq(0..5), "drained in order");
-        let waited: Vec<_> = waited.await.into_iter().map(Result::unwrap_err).collect();
-        let hung: Vec<_> = hung.await.into_iter().map(Result::unwrap_err).collect();
+        let waited: Vec<_> = outcomes(waited).await.into_iter().map(Result::unwrap_err).collect();
+        let hung: Vec<_> = outcomes(hung).await.into_iter().map(Result::unwrap_err).collect();
         let took = since.elapsed();
         // The deadline, and a little to notice what was cut.
         assert!(took < Duration::from_millis(1500 + 900) + SLACK, "{took:?}");
@@ -98,9 +95,7 @@ fn a_process_that_gets_sigterm_ends_cleanly_and_is_gone_from_the_list_at_once() 
         let node = registry.here().await;
         who(&node, "idle").await;
         let component = node.component("busy");
-        let mut waits = component.ask(Wait {}).within(seconds(60));
-        who(&node, "busy").await;
-        poll_once(&mut waits).await;
+        let waits = in_flight([component.ask(Wait {}).within(seconds(60))]);
         until_holding(&node, "busy", 1).await;
 
         let since = Instant::now();
@@ -117,7 +112,7 @@ fn a_process_that_gets_sigterm_ends_cleanly_and_is_gone_from_the_list_at_once() 
             if names(&list).is_empty() { Ok(()) } else { Err(format!("{:?}", names(&list))) }
         })
         .await;
-        let lost = waits.await.unwrap_err();
+        let lost = outcomes(waits).await.remove(0).unwrap_err();
         assert_eq!(kind(lost.reason()), "stopped", "{lost}");
         assert!(busy.process.ended(seconds(10)).await.success());
         let took = since.elapsed();

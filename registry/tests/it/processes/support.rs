@@ -242,6 +242,16 @@ pub(crate) async fn tally(node: &Node, name: &str) -> Tally {
     node.component(name).ask(TakeTally {}).await.unwrap()
 }
 
+/// Waits until nothing of its traffic fails any more, as it may while its targets come up.
+pub(crate) async fn settled(node: &Node, name: &str) {
+    tally(node, name).await;
+    until(seconds(10), "its traffic goes well", async || {
+        let tally = tally(node, name).await;
+        if tally.done > 0 && tally.failed.is_empty() { Ok(()) } else { Err(format!("{tally:?}")) }
+    })
+    .await;
+}
+
 /// Which instance answers to a name.
 pub(crate) async fn who(node: &Node, name: &str) -> Who {
     node.component(name).ask(Echo { n: 1 }).await.unwrap().who
