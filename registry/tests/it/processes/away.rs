@@ -24,7 +24,7 @@ async fn away(time: Duration) {
     let node = registry.here().await;
     let mut before = Vec::new();
     for name in all {
-        settled(&node, name).await;
+        settled(&node, name, &all).await;
         before.push(who(&node, name).await);
     }
     registry.process.kill();

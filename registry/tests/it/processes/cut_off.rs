@@ -7,7 +7,7 @@ use super::{
     support::{
         RegistryProcess, SLACK, begin, node_at, run, seconds, settled, tally, until, until_listed, who,
     },
-    talk::{Echo, kind},
+    talk::{AskOther, Echo, kind},
 };
 
 #[test]
@@ -26,7 +26,7 @@ fn nodes_that_are_cut_off_from_the_registry_go_on_serving_their_peers() {
             before.push(who(&node, name).await);
         }
         for name in all {
-            settled(&node, name).await;
+            settled(&node, name, &all).await;
         }
         quiet.set(Network::Silent);
         severed.set(Network::Severed);
@@ -49,10 +49,16 @@ fn nodes_that_are_cut_off_from_the_registry_go_on_serving_their_peers() {
         }
 
         quiet.set(Network::Up);
-        severed.set(Network::Up);
         until_listed(&node, seconds(5) + SLACK, &["one", "three", "two"]).await;
         assert_eq!(who(&newcomer, "one").await, before[0], "it was restarted");
-        assert_eq!(who(&newcomer, "two").await.pid, heir.process.pid());
+        until(seconds(5), "it learns what it has missed", async || {
+            let msg = AskOther { to: "two".to_owned(), n: 1 };
+            let reply = node.component("one").ask(msg).await.unwrap()?;
+            let now = reply.who.pid;
+            if now == heir.process.pid() { Ok(()) } else { Err(format!("pid {now}")) }
+        })
+        .await;
+        severed.set(Network::Up);
         // The one that has lost its name is told, and goes.
         until(seconds(5) + SLACK, "the old one is gone", async || {
             let service = node.component(format!("node/{}", two.id));

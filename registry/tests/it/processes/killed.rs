@@ -73,7 +73,7 @@ fn processes_are_killed_each_in_turn_under_traffic() {
             let others: Vec<_> = all[..3].iter().filter(|it| *it != dead).copied().collect();
             let mut before = Vec::new();
             for other in &others {
-                settled(&node, other).await;
+                settled(&node, other, &all[..3]).await;
                 before.push(who(&node, other).await);
             }
             kill(&node, dead, &mut processes[index]).await;

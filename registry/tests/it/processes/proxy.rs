@@ -14,7 +14,8 @@ use tokio::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Network {
     Up,
-    /// Whatever is sent disappears, and nobody is told.
+    /// Nothing gets through, and nobody is told. (What was sent gets through when it is up again, as
+    /// TCP sees to.)
     Silent,
     /// Connections end at once.
     Severed,
@@ -58,18 +59,18 @@ impl Proxy {
 
 /// Ends when either side does, or the network is severed.
 async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<Network>) {
-    let mut bytes = vec![0; 16 * 1024];
-    loop {
-        let read = tokio::select! {
-            read = from.read(&mut bytes) => read,
-            severed = state.wait_for(|it| *it == Network::Severed) => {
-                drop(severed);
+    let mut severed = state.clone();
+    let carried = async {
+        let mut bytes = vec![0; 16 * 1024];
+        while let Ok(count @ 1..) = from.read(&mut bytes).await {
+            drop(state.wait_for(|it| *it != Network::Silent).await);
+            if to.write_all(&bytes[..count]).await.is_err() {
                 return;
             }
-        };
-        let Ok(count @ 1..) = read else { return };
-        if *state.borrow() == Network::Up && to.write_all(&bytes[..count]).await.is_err() {
-            return;
         }
+    };
+    tokio::select! {
+        () = carried => {}
+        severed = severed.wait_for(|it| *it == Network::Severed) => drop(severed),
     }
 }

@@ -242,12 +242,24 @@ pub(crate) async fn tally(node: &Node, name: &str) -> Tally {
     node.component(name).ask(TakeTally {}).await.unwrap()
 }
 
-/// Waits until nothing of its traffic fails any more, as it may while its targets come up.
-pub(crate) async fn settled(node: &Node, name: &str) {
-    tally(node, name).await;
-    until(seconds(10), "its traffic goes well", async || {
+/// Waits until its traffic to all of these goes well, as it may not while they come up.
+pub(crate) async fn settled(node: &Node, name: &str, all: &[&str]) {
+    let targets: Vec<_> = all.iter().filter(|other| **other != name).collect();
+    let kinds = targets.iter().flat_map(|it| [format!("ask {it}"), format!("tell {it}")]);
+    let kinds: Vec<_> = kinds.chain(["broadcast (all)".to_owned()]).collect();
+    // Twice each: the first of them may have begun long ago.
+    let (mut missing, mut rounds) = (kinds.clone(), 0);
+    until(seconds(15), "its traffic goes well", async || {
         let tally = tally(node, name).await;
-        if tally.done > 0 && tally.failed.is_empty() { Ok(()) } else { Err(format!("{tally:?}")) }
+        if tally.failed.iter().any(|failed| targets.contains(&&&*failed.target)) {
+            (missing, rounds) = (kinds.clone(), 0);
+            return Err(format!("{tally:?}"));
+        }
+        missing.retain(|kind| !tally.well.contains(kind));
+        if missing.is_empty() {
+            (missing, rounds) = (kinds.clone(), rounds + 1);
+        }
+        if rounds == 2 { Ok(()) } else { Err(format!("{missing:?} for round {rounds}")) }
     })
     .await;
 }

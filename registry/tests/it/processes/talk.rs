@@ -109,6 +109,8 @@ pub(crate) struct TakeTally {}
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) done: u64,
+    /// What went well: `ask b`, `tell b`, `broadcast (all)`.
+    pub(crate) well: Vec<String>,
     pub(crate) failed: Vec<Failed>,
     /// Messages that ended later than they had to, by a lot.
     pub(crate) overdue: Vec<String>,
@@ -160,7 +162,13 @@ impl Tally {
             self.overdue.push(format!("{what} to {target}: {took:?}"));
         }
         match result {
-            Ok(()) => self.done += 1,
+            Ok(()) => {
+                self.done += 1;
+                let what = format!("{what} {target}");
+                if !self.well.contains(&what) {
+                    self.well.push(what);
+                }
+            }
             Err(error) => self.fail(target, kind(error.reason()), format!("{what}: {error}")),
         }
     }
