@@ -89,33 +89,7 @@ impl Report {
                 group,
                 report,
                 ..
-            } => {
-                let whom = match group {
-                    Some(group) => format!("group {group:?}"),
-                    None => "anybody".to_owned(),
-                };
-                if report.delivered.is_empty() && report.is_complete() {
-                    return Some(CliError::no(
-                        format!(
-                            "{message} reached nobody: no component of {whom} listens to it; \
-                         `botzilla list` shows those that there are",
-                        )
-                        .replace("no component of anybody", "no component"),
-                    ));
-                }
-                let failed = report
-                    .failed
-                    .iter()
-                    .map(|it| format!("{}: {}", it.component, it.reason));
-                let unreached = report
-                    .unreached
-                    .iter()
-                    .map(|it| format!("{}: {}", it.components.join(", "), it.reason));
-                let missed: Vec<String> = failed.chain(unreached).collect();
-                let missed = missed.join("; ");
-                (!report.is_complete())
-                    .then(|| CliError::no(format!("{message} didn't reach everybody: {missed}")))
-            }
+            } => not_all_reached(message, group.as_deref(), report),
             _ => None,
         }
     }
@@ -131,4 +105,30 @@ impl Report {
             _ => None,
         }
     }
+}
+
+fn not_all_reached(
+    message: &str,
+    group: Option<&str>,
+    report: &BroadcastReport,
+) -> Option<CliError> {
+    if report.is_complete() {
+        let whose = group.map(|group| format!(" in group {group:?}"));
+        let whose = whose.unwrap_or_default();
+        return report.delivered.is_empty().then(|| {
+            CliError::no(format!(
+                "{message} reached nobody: no component{whose} listens to it; `botzilla list` \
+                 shows those that there are"
+            ))
+        });
+    }
+    let failed = report.failed.iter();
+    let failed = failed.map(|it| format!("{}: {}", it.component, it.reason));
+    let unreached = report.unreached.iter();
+    let unreached = unreached.map(|it| format!("{}: {}", it.components.join(", "), it.reason));
+    let missed: Vec<String> = failed.chain(unreached).collect();
+    let missed = missed.join("; ");
+    Some(CliError::no(format!(
+        "{message} didn't reach everybody: {missed}"
+    )))
 }

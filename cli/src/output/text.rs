@@ -12,10 +12,7 @@ use super::{
     Report, Style,
     style::{Table, Tone},
 };
-use crate::{
-    error::plain,
-    schema::{Contract, shape},
-};
+use crate::{error::plain, schema::Contract};
 
 /// A report as text. Writing to a string can't fail, so what `write!` returns is dropped here.
 pub(crate) fn text(report: &Report, style: Style) -> String {
@@ -212,14 +209,18 @@ fn schema(component: &str, contracts: &[Contract], whole: bool, style: Style) ->
             let _ = write!(out, "  {}", style.faint(&options));
         }
         out.push('\n');
-        for about in contract.about().into_iter().flat_map(str::lines) {
+        for about in contract.about().unwrap_or_default().lines() {
             let _ = writeln!(out, "{}", format!("  {}", plain(about)).trim_end());
         }
         let mut fact = |name: &str, value: &str| {
             let _ = writeln!(out, "  {}  {}", style.faint(name), plain(value));
         };
-        fact("takes", &shape(contract.schema()));
-        fact("gives", &shape(contract.reply_schema()));
+        let shapes = contract.shapes();
+        fact("takes", &shapes.takes);
+        fact("gives", &shapes.gives);
+        if let Some(fails) = &shapes.fails {
+            fact("fails", fails);
+        }
         if let Some(example) = contract.example() {
             let json = example.to_string().replace('\'', "'\\''");
             let message = &handler.message;

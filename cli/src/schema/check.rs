@@ -7,7 +7,7 @@ use jsonschema::{
 };
 use serde_json::Value;
 
-use super::{resolved, shape};
+use super::{resolved, shape::shape, with_definitions};
 
 /// A schema, ready to check with.
 pub(crate) struct Checker {
@@ -287,12 +287,7 @@ fn named(value: &Value) -> Option<&str> {
 }
 
 fn shape_under(schema: &Value, root: &Value) -> String {
-    let mut whole = schema.clone();
-    // So that its references lead somewhere.
-    if let (Value::Object(fields), Some(definitions)) = (&mut whole, root.get("$defs")) {
-        fields.insert("$defs".to_owned(), definitions.clone());
-    }
-    cut(&shape(&whole))
+    cut(&shape(&with_definitions(schema.clone(), root)))
 }
 
 fn choice(value: &Value, options: &[&Value]) -> String {

@@ -7,8 +7,7 @@ mod shape;
 use botzilla::HandlerDescription;
 use serde_json::{Value, json};
 
-pub(crate) use self::shape::shape;
-use self::{check::Checker, example::example};
+use self::{check::Checker, example::example, shape::shape};
 use crate::error::CliError;
 
 /// One message that a component takes, and what it gives back.
@@ -18,6 +17,13 @@ pub(crate) struct Contract {
     schema: Value,
     reply: Value,
     checker: Checker,
+}
+
+/// A message's types, as a person would write them down.
+pub(crate) struct Shapes {
+    pub(crate) takes: String,
+    pub(crate) gives: String,
+    pub(crate) fails: Option<String>,
 }
 
 /// So many faults are shown; the rest are counted.
@@ -64,9 +70,33 @@ impl Contract {
         &self.reply
     }
 
-    /// What the message's author wrote about it.
-    pub(crate) fn about(&self) -> Option<&str> {
-        self.schema.get("description")?.as_str()
+    /// What the message's author wrote about it, for whoever reads no Rust.
+    pub(crate) fn about(&self) -> Option<String> {
+        let text = self.schema.get("description")?.as_str()?;
+        Some(text.replace("[`", "`").replace("`]", "`"))
+    }
+
+    /// What goes in, what comes back, and of a handler that may fail, its error: as types.
+    pub(crate) fn shapes(&self) -> Shapes {
+        let takes = shape(&self.schema);
+        let ends = alternatives(&self.reply).filter(|_| self.fallible());
+        let end = |name: &str| {
+            let with_name = |one: &Value| one.get("properties")?.get(name).cloned();
+            let part = ends?.iter().find_map(with_name)?;
+            Some(shape(&with_definitions(part, &self.reply)))
+        };
+        match (end("Ok"), end("Err")) {
+            (Some(gives), fails @ Some(_)) => Shapes {
+                takes,
+                gives,
+                fails,
+            },
+            _ => Shapes {
+                takes,
+                gives: shape(&self.reply),
+                fails: None,
+            },
+        }
     }
 
     /// One that fits, if one was found.
@@ -105,6 +135,14 @@ impl Contract {
         }
         Err(CliError::not_asked(text))
     }
+}
+
+/// A part of a schema on its own, with what its references lead to.
+fn with_definitions(mut part: Value, root: &Value) -> Value {
+    if let (Value::Object(keywords), Some(definitions)) = (&mut part, root.get("$defs")) {
+        keywords.insert("$defs".to_owned(), definitions.clone());
+    }
+    part
 }
 
 /// The part of a schema that a reference leads to.

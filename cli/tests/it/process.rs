@@ -189,7 +189,7 @@ fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> mpsc
 pub(crate) struct Registry {
     pub(crate) address: String,
     pub(crate) first_line: String,
-    _running: Running,
+    pub(crate) running: Running,
 }
 
 impl Registry {
@@ -221,7 +221,7 @@ impl Registry {
         Self {
             address,
             first_line,
-            _running: running,
+            running,
         }
     }
 }

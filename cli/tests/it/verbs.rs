@@ -299,6 +299,7 @@ fn schema_shows_what_a_component_understands() {
         "MoveTo  may fail\n  Moves the arm's hand.\n",
         r#"takes  {"at": {"x_m": number, "y_m": number}, "gait": "Careful" | "Fast", "tries"?: integer | null}"#,
         r#"try    botzilla call arm MoveTo '{"at":{"x_m":0.0,"y_m":0.0},"gait":"Careful"}'"#,
+        "  gives  {\"x_m\": number, \"y_m\": number}\n  fails  {\"longest_m\": number}\n",
         "GetPlace\n",
         "EmergencyStop  urgent, broadcast\n",
     ] {
@@ -395,6 +396,34 @@ fn nobody_who_reads_on_is_no_failure() {
         let ended = botzilla(words).at(&registry).stdout(writer).end();
         assert_eq!((ended.code, &*ended.err), (0, ""), "{words}: {ended:?}");
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn output_that_gets_lost_is_a_failure() {
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let ended = botzilla("keygen").stdout(full).end();
+    assert_eq!((ended.code, ended.err.lines().count()), (2, 1), "{ended:?}");
+    assert!(
+        ended.err.contains("the output can't be written"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_registry_that_is_asked_to_end_ends_well() {
+    let registry = Registry::fresh();
+    let pid = registry.running.child.id().to_string();
+    let asked = std::process::Command::new("kill")
+        .args(["-TERM", &pid])
+        .status();
+    assert!(asked.unwrap().success());
+    let ended = registry.running.end();
+    assert_eq!(ended.code, 0, "{ended:?}");
 }
 
 #[test]
