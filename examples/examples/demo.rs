@@ -1,4 +1,4 @@
-//! What `botzilla demo` runs.
+//! What `botzilla demo` runs, with all that happens.
 //!
 //! `cargo run -p botzilla-examples --example demo`
 
@@ -6,7 +6,9 @@ use botzilla_examples::demo::{self, DemoOptions};
 
 #[botzilla::main]
 async fn main() -> Result<(), demo::DemoError> {
-    let report = demo::run(&DemoOptions::default(), |event| println!("{event:?}")).await?;
+    let mut options = DemoOptions::default();
+    options.picture = Some(std::env::temp_dir().join("botzilla-demo.svg"));
+    let report = demo::run(&options, |event| println!("{event:?}")).await?;
     println!("{report}");
     Ok(())
 }
