@@ -29,10 +29,17 @@ async fn away(time: Duration) {
     }
     registry.process.kill();
     let gone = Instant::now();
-    let lost = node.component("nobody").ask(Known {}).within(seconds(1)).await;
+    let lost = node
+        .component("nobody")
+        .ask(Known {})
+        .within(seconds(1))
+        .await;
     let lost = lost.unwrap_err();
     assert_eq!(kind(lost.reason()), "no such component", "{lost}");
-    assert!(lost.to_string().contains("the registry can't be asked"), "{lost}");
+    assert!(
+        lost.to_string().contains("the registry can't be asked"),
+        "{lost}"
+    );
     tokio::time::sleep(time.saturating_sub(gone.elapsed())).await;
 
     registry.restart().await;
@@ -40,17 +47,24 @@ async fn away(time: Duration) {
     // Somebody wants a name that a component has which the registry may not know of yet.
     let mut thief = registry.begin_node("b");
     let mut newcomer = registry.begin_node("e");
-    until(seconds(12) + SLACK, "the list shows all of them", async || {
-        let list = list(&node).await?;
-        let missing = all.iter().find(|name| !names(&list).contains(name));
-        missing.map_or(Ok(()), |missing| Err(format!("without {missing}")))
-    })
+    until(
+        seconds(12) + SLACK,
+        "the list shows all of them",
+        async || {
+            let list = list(&node).await?;
+            let missing = all.iter().find(|name| !names(&list).contains(name));
+            missing.map_or(Ok(()), |missing| Err(format!("without {missing}")))
+        },
+    )
     .await;
     let took = back.elapsed();
     assert!(took < seconds(12) + SLACK, "{took:?}");
     let refused = thief.says("failed").await;
     let holder = format!("(pid {})", before[1].pid);
-    assert!(refused.contains("\"b\" is taken by") && refused.contains(&holder), "{refused}");
+    assert!(
+        refused.contains("\"b\" is taken by") && refused.contains(&holder),
+        "{refused}"
+    );
     newcomer.says("ready").await;
     let left = (seconds(12) + SLACK).saturating_sub(back.elapsed());
     until(left, "it has recovered, with all of them", async || {
@@ -68,7 +82,11 @@ async fn away(time: Duration) {
         assert_eq!(who(&node, name).await, before, "it was restarted");
         until(seconds(5), "it knows the newcomer", async || {
             let known = node.component(name).ask(Known {}).await.unwrap();
-            if known == ["a", "b", "c", "e"] { Ok(()) } else { Err(format!("{known:?}")) }
+            if known == ["a", "b", "c", "e"] {
+                Ok(())
+            } else {
+                Err(format!("{known:?}"))
+            }
         })
         .await;
     }

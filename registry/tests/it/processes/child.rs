@@ -86,7 +86,11 @@ async fn registry() -> botzilla::Result<()> {
         registry = registry.fresh();
     }
     let running = registry.start().await?;
-    say(&format!("ready {} {}", running.node().id(), running.address()));
+    say(&format!(
+        "ready {} {}",
+        running.node().id(),
+        running.address()
+    ));
     running.node().until_shutdown().await
 }
 
@@ -149,7 +153,10 @@ async fn many() -> botzilla::Result<()> {
         node.spawn(name, || Robot::new(1)).await?;
         Ok(node)
     }));
-    let nodes = nodes.await.into_iter().collect::<botzilla::Result<Vec<_>>>()?;
+    let nodes = nodes
+        .await
+        .into_iter()
+        .collect::<botzilla::Result<Vec<_>>>()?;
     say("ready");
     for node in &nodes {
         while node.components().await?.len() < all {
@@ -168,7 +175,6 @@ async fn many() -> botzilla::Result<()> {
 
 struct Robot {
     life: u64,
-    holding: Rc<RefCell<u64>>,
     notes: Vec<(String, u64)>,
     tally: Rc<RefCell<Tally>>,
 }
@@ -180,7 +186,11 @@ thread_local! {
 
 impl Robot {
     fn new(life: u64) -> Self {
-        Self { life, holding: Rc::default(), notes: Vec::new(), tally: Rc::default() }
+        Self {
+            life,
+            notes: Vec::new(),
+            tally: Rc::default(),
+        }
     }
 }
 
@@ -188,14 +198,18 @@ impl Robot {
 impl Robot {
     #[botzilla::handler]
     fn echo(&mut self, msg: Echo, ctx: &Ctx<Self>) -> Echoed {
-        let who = Who { name: ctx.name().to_owned(), pid: std::process::id(), life: self.life };
+        let who = Who {
+            name: ctx.name().to_owned(),
+            pid: std::process::id(),
+            life: self.life,
+        };
         Echoed { n: msg.n, who }
     }
 
     #[botzilla::handler]
     async fn hold(_: Hold) {
         HOLDING.with_borrow_mut(|count| *count += 1);
-        pending().await
+        pending::<()>().await;
     }
 
     #[botzilla::handler]
@@ -205,9 +219,8 @@ impl Robot {
 
     #[botzilla::handler]
     async fn wait(&mut self, _: Wait) {
-        *self.holding.borrow_mut() += 1;
         HOLDING.with_borrow_mut(|count| *count += 1);
-        pending().await
+        pending::<()>().await;
     }
 
     #[botzilla::handler]
@@ -244,7 +257,10 @@ impl Robot {
     async fn tell_other(msg: TellOther, ctx: &Ctx<Self>) -> Result<u64, String> {
         let to = ctx.component(&msg.to);
         for n in 0..msg.count {
-            let note = Note { from: ctx.name().to_owned(), n };
+            let note = Note {
+                from: ctx.name().to_owned(),
+                n,
+            };
             drop(to.tell(note).await.map_err(|error| error.to_string())?);
         }
         let flushed = to.flush().await;
@@ -256,7 +272,10 @@ impl Robot {
 
     #[botzilla::handler]
     async fn tell_all(msg: TellAll, ctx: &Ctx<Self>) -> Result<BroadcastReport, String> {
-        let note = Note { from: ctx.name().to_owned(), n: msg.n };
+        let note = Note {
+            from: ctx.name().to_owned(),
+            n: msg.n,
+        };
         let mut cast = ctx.broadcast(note).to_the_end();
         if let Some(group) = msg.group {
             cast = cast.group(group);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{
     proxy::{Network, Proxy},
     support::{
-        RegistryProcess, SLACK, begin, node_at, run, seconds, settled, tally, until, until_listed, who,
+        RegistryProcess, SLACK, begin, node_at, run, seconds, settled, tally, until, until_listed,
+        who,
     },
     talk::{AskOther, Echo, kind},
 };
@@ -14,7 +15,10 @@ use super::{
 fn nodes_that_are_cut_off_from_the_registry_go_on_serving_their_peers() {
     run(async {
         let registry = RegistryProcess::fresh().await;
-        let (quiet, severed) = (Proxy::to(registry.address).await, Proxy::to(registry.address).await);
+        let (quiet, severed) = (
+            Proxy::to(registry.address).await,
+            Proxy::to(registry.address).await,
+        );
         let one = node_at(quiet.address, "one", &[]).await;
         let two = node_at(severed.address, "two", &[]).await;
         let _three = registry.node("three").await;
@@ -34,13 +38,25 @@ fn nodes_that_are_cut_off_from_the_registry_go_on_serving_their_peers() {
         until_listed(&node, seconds(11) + SLACK, &["three"]).await;
         // Who isn't connected to them doesn't find them, and may have their name.
         let newcomer = registry.here().await;
-        let lost = newcomer.component("one").ask(Echo { n: 1 }).await.unwrap_err();
+        let lost = newcomer
+            .component("one")
+            .ask(Echo { n: 1 })
+            .await
+            .unwrap_err();
         assert_eq!(kind(lost.reason()), "no such component", "{lost}");
         let heir = registry.node("two").await;
-        until(seconds(5), "those who know the old one learn of the new", async || {
-            let now = who(&node, "two").await.pid;
-            if now == heir.process.pid() { Ok(()) } else { Err(format!("pid {now}")) }
-        })
+        until(
+            seconds(5),
+            "those who know the old one learn of the new",
+            async || {
+                let now = who(&node, "two").await.pid;
+                if now == heir.process.pid() {
+                    Ok(())
+                } else {
+                    Err(format!("pid {now}"))
+                }
+            },
+        )
         .await;
         // The others still serve each other, and this node.
         assert_eq!(who(&node, "one").await.pid, one.process.pid());
@@ -52,18 +68,32 @@ fn nodes_that_are_cut_off_from_the_registry_go_on_serving_their_peers() {
         until_listed(&node, seconds(5) + SLACK, &["one", "three", "two"]).await;
         assert_eq!(who(&newcomer, "one").await, before[0], "it was restarted");
         until(seconds(5), "it learns what it has missed", async || {
-            let msg = AskOther { to: "two".to_owned(), n: 1 };
+            let msg = AskOther {
+                to: "two".to_owned(),
+                n: 1,
+            };
             let reply = node.component("one").ask(msg).await.unwrap()?;
             let now = reply.who.pid;
-            if now == heir.process.pid() { Ok(()) } else { Err(format!("pid {now}")) }
+            if now == heir.process.pid() {
+                Ok(())
+            } else {
+                Err(format!("pid {now}"))
+            }
         })
         .await;
         severed.set(Network::Up);
         // The one that has lost its name is told, and goes.
         until(seconds(5) + SLACK, "the old one is gone", async || {
             let service = node.component(format!("node/{}", two.id));
-            let report = service.ask(botzilla::Report {}).await.map_err(|it| it.to_string())?;
-            if report.components.is_empty() { Ok(()) } else { Err(format!("{report:?}")) }
+            let report = service
+                .ask(botzilla::Report {})
+                .await
+                .map_err(|it| it.to_string())?;
+            if report.components.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{report:?}"))
+            }
         })
         .await;
         for name in ["one", "three"] {

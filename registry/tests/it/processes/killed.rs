@@ -7,7 +7,8 @@ use futures_util::future::join_all;
 
 use super::{
     support::{
-        NodeProcess, RegistryProcess, SLACK, begin, list, names, run, seconds, settled, tally, until, who,
+        NodeProcess, RegistryProcess, SLACK, begin, list, names, run, seconds, settled, tally,
+        until, who,
     },
     talk::{AskOther, Hold, Holding, Notes, TellAll, TellOther, kind},
 };
@@ -22,12 +23,23 @@ fn processes_ask_tell_and_broadcast() {
         for from in all {
             for to in all.iter().filter(|to| **to != from) {
                 let to = (*to).to_owned();
-                let asked = node.component(from).ask(AskOther { to: to.clone(), n: 5 }).await;
+                let asked = node
+                    .component(from)
+                    .ask(AskOther {
+                        to: to.clone(),
+                        n: 5,
+                    })
+                    .await;
                 let reply = asked.unwrap().unwrap();
                 assert_eq!((reply.n, &reply.who.name), (5, &to));
-                let told = TellOther { to: to.clone(), count: 100 };
+                let told = TellOther {
+                    to: to.clone(),
+                    count: 100,
+                };
                 assert_eq!(node.component(from).ask(told).await.unwrap(), Ok(100));
-                let notes = Notes { from: from.to_owned() };
+                let notes = Notes {
+                    from: from.to_owned(),
+                };
                 let notes = node.component(&to).ask(notes).await.unwrap();
                 assert_eq!(notes, (0..100).collect::<Vec<_>>(), "none lost, in order");
             }
@@ -36,12 +48,20 @@ fn processes_ask_tell_and_broadcast() {
                 let report = node.component(from).ask(cast).await.unwrap().unwrap();
                 let others: Vec<_> = all.iter().filter(|to| **to != from).collect();
                 assert!(report.delivered.iter().eq(others), "{report:?}");
-                assert!(report.is_complete() && report.ignored.is_empty(), "{report:?}");
+                assert!(
+                    report.is_complete() && report.ignored.is_empty(),
+                    "{report:?}"
+                );
             }
         }
         for from in all {
             for to in all.iter().filter(|to| **to != from) {
-                let notes = node.component(to).ask(Notes { from: from.to_owned() }).await;
+                let notes = node
+                    .component(to)
+                    .ask(Notes {
+                        from: from.to_owned(),
+                    })
+                    .await;
                 assert_eq!(notes.unwrap()[100..], [1000, 1000]);
             }
         }
@@ -89,7 +109,11 @@ fn processes_are_killed_each_in_turn_under_traffic() {
         let left = (seconds(11) + SLACK).saturating_sub(killed.elapsed());
         until(left, "it is gone from the list", async || {
             let list = list(&node).await?;
-            if names(&list) == ["a", "b", "c"] { Ok(()) } else { Err(format!("{:?}", names(&list))) }
+            if names(&list) == ["a", "b", "c"] {
+                Ok(())
+            } else {
+                Err(format!("{:?}", names(&list)))
+            }
         })
         .await;
         let lost = node.component("d").ask(Hold {}).await.unwrap_err();
@@ -107,7 +131,11 @@ async fn kill(node: &Node, name: &str, process: &mut NodeProcess) {
         .collect();
     until(seconds(10), "all have begun", async || {
         let holding = component.ask(Holding {}).await.unwrap();
-        if holding == COUNT { Ok(()) } else { Err(format!("{holding}")) }
+        if holding == COUNT {
+            Ok(())
+        } else {
+            Err(format!("{holding}"))
+        }
     })
     .await;
     process.process.kill();
@@ -121,7 +149,10 @@ async fn kill(node: &Node, name: &str, process: &mut NodeProcess) {
     let next: Result<(), CallError> = component.ask(Hold {}).await;
     let next = next.unwrap_err();
     let how = kind(next.reason());
-    assert!(how == "not connected" || how == "no such component", "{next}");
+    assert!(
+        how == "not connected" || how == "no such component",
+        "{next}"
+    );
 }
 
 /// Starts it again; it is reachable under its name within 5 s, for everybody.

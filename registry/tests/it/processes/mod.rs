@@ -2,6 +2,11 @@
 //!
 //! The processes are this test binary again; `child` is what it does then.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the processes end with the test, and all tasks and queues with them"
+)]
+
 mod away;
 mod child;
 mod cut_off;

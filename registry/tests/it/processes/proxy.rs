@@ -39,7 +39,9 @@ impl Proxy {
                 }
                 let state = state.clone();
                 tokio::spawn(async move {
-                    let Ok(far) = TcpStream::connect(target).await else { return };
+                    let Ok(far) = TcpStream::connect(target).await else {
+                        return;
+                    };
                     let ((from_near, to_near), (from_far, to_far)) =
                         (near.into_split(), far.into_split());
                     tokio::select! {
@@ -58,7 +60,11 @@ impl Proxy {
 }
 
 /// Ends when either side does, or the network is severed.
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<Network>) {
+async fn carry(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut state: watch::Receiver<Network>,
+) {
     let mut severed = state.clone();
     let carried = async {
         let mut bytes = vec![0; 16 * 1024];

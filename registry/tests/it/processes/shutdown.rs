@@ -6,7 +6,7 @@ use botzilla::{Ask, Message, Node};
 use futures_util::future::join_all;
 
 use super::{
-    support::{RegistryProcess, SLACK, names, list, run, seconds, until, until_listed, who},
+    support::{RegistryProcess, SLACK, list, names, run, seconds, until, until_listed, who},
     talk::{Echo, Hang, Holding, Wait, Work, kind},
 };
 
@@ -24,7 +24,11 @@ async fn outcomes<R>(asks: InFlight<R>) -> Vec<Result<R, botzilla::CallError>> {
 async fn until_holding(node: &Node, name: &str, count: u64) {
     until(seconds(10), "they have begun", async || {
         let holding = node.component(name).ask(Holding {}).await.unwrap();
-        if holding == count { Ok(()) } else { Err(format!("{holding}")) }
+        if holding == count {
+            Ok(())
+        } else {
+            Err(format!("{holding}"))
+        }
     })
     .await;
 }
@@ -36,8 +40,11 @@ fn a_shutdown_is_bounded_and_everything_is_accounted_for() {
         let mut process = registry.node("works waits hangs! idle").await;
         let node = registry.here().await;
         let within = seconds(60);
-        let (works, waits, hangs) =
-            (node.component("works"), node.component("waits"), node.component("hangs"));
+        let (works, waits, hangs) = (
+            node.component("works"),
+            node.component("waits"),
+            node.component("hangs"),
+        );
         let worked = in_flight((0..5).map(|n| works.ask(Work { n, ms: 60 }).within(within)));
         let waited = in_flight((0..5).map(|_| waits.ask(Wait {}).within(within)));
         let hung = in_flight((0..5).map(|_| hangs.ask(Hang {}).within(within)));
@@ -45,7 +52,9 @@ fn a_shutdown_is_bounded_and_everything_is_accounted_for() {
         let describe = node.component(format!("node/{}", process.id));
         until(seconds(10), "they are in its queues", async || {
             for component in ["waits", "hangs"] {
-                let asked = botzilla::Describe { component: component.to_owned() };
+                let asked = botzilla::Describe {
+                    component: component.to_owned(),
+                };
                 let described = describe.ask(asked).await.unwrap().unwrap();
                 if described.queued != 4 {
                     return Err(format!("{described:?}"));
@@ -59,26 +68,52 @@ fn a_shutdown_is_bounded_and_everything_is_accounted_for() {
         process.process.order("shutdown 1500");
         until_listed(&node, seconds(1) + SLACK, &[]).await;
         let worked = outcomes(worked).await;
-        assert!(worked.into_iter().map(Result::unwrap).eq(0..5), "drained in order");
-        let waited: Vec<_> = outcomes(waited).await.into_iter().map(Result::unwrap_err).collect();
-        let hung: Vec<_> = outcomes(hung).await.into_iter().map(Result::unwrap_err).collect();
+        assert!(
+            worked.into_iter().map(Result::unwrap).eq(0..5),
+            "drained in order"
+        );
+        let waited: Vec<_> = outcomes(waited)
+            .await
+            .into_iter()
+            .map(Result::unwrap_err)
+            .collect();
+        let hung: Vec<_> = outcomes(hung)
+            .await
+            .into_iter()
+            .map(Result::unwrap_err)
+            .collect();
         let took = since.elapsed();
         // The deadline, and a little to notice what was cut.
         assert!(took < Duration::from_millis(1500 + 900) + SLACK, "{took:?}");
         for lost in waited.iter().chain(&hung) {
             let kind = kind(lost.reason());
-            assert!(kind == "stopped" || kind == "disconnected, may have run", "{lost}");
+            assert!(
+                kind == "stopped" || kind == "disconnected, may have run",
+                "{lost}"
+            );
         }
         let report = process.process.says("report").await;
         let parts: Vec<_> = report.split('|').collect();
-        let [drained, cut, stuck, refused, unanswered, owed] = parts[..] else { panic!("{report}") };
-        assert_eq!((drained, cut, stuck), ("idle works", "waits", "hangs"), "{report}");
+        let [drained, cut, stuck, refused, unanswered, owed] = parts[..] else {
+            panic!("{report}")
+        };
+        assert_eq!(
+            (drained, cut, stuck),
+            ("idle works", "waits", "hangs"),
+            "{report}"
+        );
         // Four queued behind each, and the one that hangs got no outcome.
         assert_eq!((refused, unanswered, owed), ("8", "0", "1"), "{report}");
         let stopped = |lost: &[botzilla::CallError]| {
-            lost.iter().filter(|it| kind(it.reason()) == "stopped").count()
+            lost.iter()
+                .filter(|it| kind(it.reason()) == "stopped")
+                .count()
         };
-        assert_eq!((stopped(&waited), stopped(&hung)), (5, 4), "{waited:?} {hung:?}");
+        assert_eq!(
+            (stopped(&waited), stopped(&hung)),
+            (5, 4),
+            "{waited:?} {hung:?}"
+        );
         assert!(process.process.ended(seconds(5)).await.success());
         let next = works.ask(Echo { n: 1 }).await.unwrap_err();
         assert_eq!(kind(next.reason()), "no such component", "{next}");
@@ -103,13 +138,20 @@ fn a_process_that_gets_sigterm_ends_cleanly_and_is_gone_from_the_list_at_once() 
         until_listed(&node, seconds(1), &["busy"]).await;
         assert!(idle.process.ended(seconds(5)).await.success());
         let took = since.elapsed();
-        assert!(took < seconds(1) + SLACK, "nothing to wait for, and it took {took:?}");
+        assert!(
+            took < seconds(1) + SLACK,
+            "nothing to wait for, and it took {took:?}"
+        );
 
         let since = Instant::now();
         busy.process.terminate();
         until(seconds(1), "it is gone from the list", async || {
             let list = list(&node).await?;
-            if names(&list).is_empty() { Ok(()) } else { Err(format!("{:?}", names(&list))) }
+            if names(&list).is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{:?}", names(&list)))
+            }
         })
         .await;
         let lost = outcomes(waits).await.remove(0).unwrap_err();

@@ -30,7 +30,7 @@ async fn refused(registry: &str, secret: &str) -> String {
     let config = NodeConfig::new(registry, secret).unwrap();
     let since = Instant::now();
     let refused = Node::start(config.listen("127.0.0.1:0")).await;
-    let error = refused.err().expect("it was let in").to_string();
+    let error = refused.expect_err("it was let in").to_string();
     // Waiting for 30 s would not make it right.
     assert!(since.elapsed() < Duration::from_secs(15), "{error}");
     error
@@ -44,17 +44,27 @@ fn secrets_that_are_none_are_refused_before_anything_is_sent() {
         ("bz1:it:AAAA", "32"),
         ("bz1:it", "bz1:"),
     ] {
-        let error = NodeConfig::new("127.0.0.1:1", secret).unwrap_err().to_string();
-        assert!(error.starts_with("secret: ") && error.contains(said), "{error}");
+        let error = NodeConfig::new("127.0.0.1:1", secret)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("secret: ") && error.contains(said),
+            "{error}"
+        );
         assert!(secret.is_empty() || !error.contains(secret), "{error}");
     }
 }
 
 #[test]
 fn a_program_without_a_secret_says_so_in_one_line() {
-    for (secret, said) in [(None, "BOTZILLA_SECRET: not set"), (Some("short"), "at least 16")] {
+    for (secret, said) in [
+        (None, "BOTZILLA_SECRET: not set"),
+        (Some("short"), "at least 16"),
+    ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_botzilla-registry"));
-        command.args(["--listen", "127.0.0.1:0"]).current_dir(std::env::temp_dir());
+        command
+            .args(["--listen", "127.0.0.1:0"])
+            .current_dir(std::env::temp_dir());
         for name in ["BOTZILLA_SECRET", "BOTZILLA_SECRET_FILE", "BOTZILLA_CONFIG"] {
             command.env_remove(name);
         }
@@ -65,7 +75,10 @@ fn a_program_without_a_secret_says_so_in_one_line() {
         let said_all = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said_all}");
         assert_eq!(said_all.lines().count(), 1, "{said_all}");
-        assert!(said_all.starts_with("error: ") && said_all.contains(said), "{said_all}");
+        assert!(
+            said_all.starts_with("error: ") && said_all.contains(said),
+            "{said_all}"
+        );
     }
 }
 
@@ -85,15 +98,24 @@ fn strangers_are_told_why_and_change_nothing() {
         let (known, listed) = (peers().await, list(&node).await.unwrap());
         for address in [registry.address.to_string(), process.address.clone()] {
             let error = refused(&address, OTHER).await;
-            assert!(error.contains("wrong secret") && error.contains("`it`"), "{error}");
+            assert!(
+                error.contains("wrong secret") && error.contains("`it`"),
+                "{error}"
+            );
             let error = refused(&address, ANOTHER).await;
-            assert!(error.contains("no secret in common") && error.contains("`other`"), "{error}");
+            assert!(
+                error.contains("no secret in common") && error.contains("`other`"),
+                "{error}"
+            );
             let error = refused(&address, "another passphrase").await;
             assert!(error.contains("secret"), "{error}");
             let error = dial_with_versions(&address, VersionRange { min: 7, max: 9 }).await;
             assert!(matches!(error, HandshakeError::Version { .. }), "{error}");
             let said = error.to_string();
-            assert!(said.contains("versions 7 to 9") && said.contains("version 1"), "{said}");
+            assert!(
+                said.contains("versions 7 to 9") && said.contains("version 1"),
+                "{said}"
+            );
         }
         assert_eq!(peers().await, known);
         let after = list(&node).await.unwrap();
@@ -114,7 +136,11 @@ async fn dial_with_versions(address: &str, versions: VersionRange) -> HandshakeE
         while let Some(bytes) = dialler.poll_transmit() {
             stream.write_all(&bytes).await.unwrap();
         }
-        assert_ne!(stream.read_buf(&mut input).await.unwrap(), 0, "it says nothing");
+        assert_ne!(
+            stream.read_buf(&mut input).await.unwrap(),
+            0,
+            "it says nothing"
+        );
         match dialler.receive(Instant::now(), &mut input) {
             Ok(established) => assert!(established.is_none(), "it was let in"),
             Err(error) => return error,
@@ -134,7 +160,11 @@ fn a_registry_of_another_version_is_told_apart_from_one_that_is_not_there() {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let mut acceptor = Acceptor::new(&local, [9; 32], Instant::now());
                 let mut input = BytesMut::new();
-                while stream.read_buf(&mut input).await.is_ok_and(|count| count > 0) {
+                while stream
+                    .read_buf(&mut input)
+                    .await
+                    .is_ok_and(|count| count > 0)
+                {
                     let ended = acceptor.receive(Instant::now(), &mut input).is_err();
                     while let Some(bytes) = acceptor.poll_transmit() {
                         stream.write_all(&bytes).await.unwrap();
@@ -146,14 +176,22 @@ fn a_registry_of_another_version_is_told_apart_from_one_that_is_not_there() {
             }
         });
         let error = refused(&address, SECRET).await;
-        assert!(error.contains("versions 7 to 9") && error.contains("version 1"), "{error}");
+        assert!(
+            error.contains("versions 7 to 9") && error.contains("version 1"),
+            "{error}"
+        );
         assert!(error.contains(&address), "{error}");
         later.abort();
 
         let config = NodeConfig::new(&address, SECRET).unwrap();
-        let config = config.listen("127.0.0.1:0").registry_time(Duration::from_millis(300));
+        let config = config
+            .listen("127.0.0.1:0")
+            .registry_time(Duration::from_millis(300));
         let error = Node::start(config).await.err().unwrap().to_string();
-        assert!(error.contains(&address) && error.contains("nothing listens"), "{error}");
+        assert!(
+            error.contains(&address) && error.contains("nothing listens"),
+            "{error}"
+        );
     });
 }
 
@@ -162,13 +200,25 @@ fn another_node_at_the_address_is_not_taken_for_the_one_that_was_meant() {
     run(async {
         let registry = RegistryProcess::fresh().await;
         let there = registry.node("there").await;
-        let meant = node_at(registry.address, "meant", &[("IT_ADVERTISE", &there.address)]).await;
+        let meant = node_at(
+            registry.address,
+            "meant",
+            &[("IT_ADVERTISE", &there.address)],
+        )
+        .await;
         let node = registry.here().await;
-        let error = node.component("meant").ask(Echo { n: 1 }).await.unwrap_err();
+        let error = node
+            .component("meant")
+            .ask(Echo { n: 1 })
+            .await
+            .unwrap_err();
         assert_eq!(kind(error.reason()), "not connected", "{error}");
         let text = error.to_string();
         assert!(text.contains("not the node that was meant"), "{text}");
-        assert!(text.contains(&meant.id) && text.contains(&there.address), "{text}");
+        assert!(
+            text.contains(&meant.id) && text.contains(&there.address),
+            "{text}"
+        );
         assert!(!error.may_have_run(), "{text}");
         // No effect on the one that is there: it doesn't even count this node among its peers.
         let report = registry.here().await;

@@ -72,7 +72,12 @@ impl Process {
     fn start(role: &str, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args(["--exact", "processes::child::role", "--nocapture", "--test-threads=1"])
+            .args([
+                "--exact",
+                "processes::child::role",
+                "--nocapture",
+                "--test-threads=1",
+            ])
             .env("IT_ROLE", role)
             .envs(settings.iter().copied())
             .stdin(Stdio::piped())
@@ -154,7 +159,11 @@ impl RegistryProcess {
         port.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = port.local_addr().unwrap();
         let process = Self::start(address, true).await;
-        Self { address, process, _port: port }
+        Self {
+            address,
+            process,
+            _port: port,
+        }
     }
 
     /// Starts it again, empty; somebody may have had names at the one before.
@@ -165,7 +174,8 @@ impl RegistryProcess {
     async fn start(address: SocketAddr, fresh: bool) -> Process {
         let listen = address.to_string();
         let fresh = if fresh { "1" } else { "" };
-        let mut process = Process::start("registry", &[("IT_LISTEN", &listen), ("IT_FRESH", fresh)]);
+        let mut process =
+            Process::start("registry", &[("IT_LISTEN", &listen), ("IT_FRESH", fresh)]);
         process.says("ready").await;
         process
     }
@@ -202,7 +212,14 @@ impl RegistryProcess {
 
     pub(crate) fn begin_many(&self, names: &str, all: usize) -> Process {
         let (registry, all) = (self.address.to_string(), all.to_string());
-        Process::start("many", &[("IT_REGISTRY", &registry), ("IT_NAMES", names), ("IT_ALL", &all)])
+        Process::start(
+            "many",
+            &[
+                ("IT_REGISTRY", &registry),
+                ("IT_NAMES", names),
+                ("IT_ALL", &all),
+            ],
+        )
     }
 }
 
@@ -221,7 +238,11 @@ pub(crate) async fn node_at(
     let mut process = begin_node_at(registry, names, settings);
     let ready = process.says("ready").await;
     let (id, address) = ready.split_once(' ').unwrap();
-    NodeProcess { id: id.to_owned(), address: address.to_owned(), process }
+    NodeProcess {
+        id: id.to_owned(),
+        address: address.to_owned(),
+        process,
+    }
 }
 
 fn begin_node_at(registry: SocketAddr, names: &str, settings: &[(&str, &str)]) -> Process {
@@ -245,13 +266,19 @@ pub(crate) async fn tally(node: &Node, name: &str) -> Tally {
 /// Waits until its traffic to all of these goes well, as it may not while they come up.
 pub(crate) async fn settled(node: &Node, name: &str, all: &[&str]) {
     let targets: Vec<_> = all.iter().filter(|other| **other != name).collect();
-    let kinds = targets.iter().flat_map(|it| [format!("ask {it}"), format!("tell {it}")]);
+    let kinds = targets
+        .iter()
+        .flat_map(|it| [format!("ask {it}"), format!("tell {it}")]);
     let kinds: Vec<_> = kinds.chain(["broadcast (all)".to_owned()]).collect();
     // Twice each: the first of them may have begun long ago.
     let (mut missing, mut rounds) = (kinds.clone(), 0);
     until(seconds(15), "its traffic goes well", async || {
         let tally = tally(node, name).await;
-        if tally.failed.iter().any(|failed| targets.contains(&&&*failed.target)) {
+        if tally
+            .failed
+            .iter()
+            .any(|failed| targets.contains(&&&*failed.target))
+        {
             (missing, rounds) = (kinds.clone(), 0);
             return Err(format!("{tally:?}"));
         }
@@ -259,7 +286,11 @@ pub(crate) async fn settled(node: &Node, name: &str, all: &[&str]) {
         if missing.is_empty() {
             (missing, rounds) = (kinds.clone(), rounds + 1);
         }
-        if rounds == 2 { Ok(()) } else { Err(format!("{missing:?} for round {rounds}")) }
+        if rounds == 2 {
+            Ok(())
+        } else {
+            Err(format!("{missing:?} for round {rounds}"))
+        }
     })
     .await;
 }
@@ -282,7 +313,11 @@ pub(crate) fn names(list: &ListReply) -> Vec<&str> {
 pub(crate) async fn until_listed(node: &Node, limit: Duration, wanted: &[&str]) {
     until(limit, "the list is as it should be", async || {
         let list = list(node).await?;
-        if names(&list) == wanted { Ok(()) } else { Err(format!("{:?}", names(&list))) }
+        if names(&list) == wanted {
+            Ok(())
+        } else {
+            Err(format!("{:?}", names(&list)))
+        }
     })
     .await;
 }

@@ -202,16 +202,26 @@ pub(crate) fn traffic<C: 'static>(ctx: &Ctx<C>, targets: &[String], tally: &Rc<R
             let since = Instant::now();
             let from = "(broadcast)".to_owned();
             let report = own.broadcast(Note { from, n }).within(LIMIT).await;
-            let mut now = tally.borrow_mut();
-            now.note("broadcast", "(all)", since, report.as_ref().map(|_| ()).map_err(Clone::clone));
-            for failed in report.iter().flat_map(|it| &it.failed) {
-                now.fail(&failed.component, "broadcast failed".to_owned(), failed.reason.clone());
+            {
+                let mut now = tally.borrow_mut();
+                now.note(
+                    "broadcast",
+                    "(all)",
+                    since,
+                    report.as_ref().map(|_| ()).map_err(Clone::clone),
+                );
+                for failed in report.iter().flat_map(|it| &it.failed) {
+                    now.fail(
+                        &failed.component,
+                        "broadcast failed".to_owned(),
+                        failed.reason.clone(),
+                    );
+                }
+                for unreached in report.iter().flat_map(|it| &it.unreached) {
+                    let names = unreached.components.join(" ");
+                    now.fail(&names, "unreached".to_owned(), unreached.reason.clone());
+                }
             }
-            for unreached in report.iter().flat_map(|it| &it.unreached) {
-                let names = unreached.components.join(" ");
-                now.fail(&names, "unreached".to_owned(), unreached.reason.clone());
-            }
-            drop(now);
             tokio::time::sleep(PERIOD * 5).await;
         }
     });
@@ -222,9 +232,15 @@ async fn ask_on_and_on(to: ComponentRef, tally: Rc<RefCell<Tally>>) {
         let since = Instant::now();
         let reply = to.ask(Echo { n }).within(LIMIT).await;
         if let Ok(reply) = &reply {
-            assert_eq!((reply.n, &*reply.who.name), (n, to.name()), "an answer to another question");
+            assert_eq!(
+                (reply.n, &*reply.who.name),
+                (n, to.name()),
+                "an answer to another question"
+            );
         }
-        tally.borrow_mut().note("ask", to.name(), since, reply.map(drop));
+        tally
+            .borrow_mut()
+            .note("ask", to.name(), since, reply.map(drop));
         tokio::time::sleep(PERIOD).await;
     }
 }
@@ -232,7 +248,10 @@ async fn ask_on_and_on(to: ComponentRef, tally: Rc<RefCell<Tally>>) {
 async fn tell_on_and_on(to: ComponentRef, from: String, tally: Rc<RefCell<Tally>>) {
     for n in 0.. {
         let since = Instant::now();
-        let note = Note { from: from.clone(), n };
+        let note = Note {
+            from: from.clone(),
+            n,
+        };
         let told = match to.tell(note).within(LIMIT).await {
             Ok(sent) => sent.await,
             Err(error) => Err(error),
