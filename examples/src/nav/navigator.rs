@@ -1,10 +1,18 @@
 //! Map, path and follower in one: what a planner knows between two steps.
 
-use super::{Cell, Follower, Gait, Grid, NoPath, Steer, find_path, smooth};
+use super::{Cell, Clearance, Follower, Gait, Grid, NoPath, Steer, find_path, smooth};
 use crate::geometry::{Point, Pose};
 
 /// The side of a cell, in metres.
 const RESOLUTION: f64 = 0.05;
+
+/// The farthest that the robot may go between two looks at where it is, in metres: a computer that
+/// is slow to steer has to drive slowly.
+const BLIND: f64 = 0.12;
+
+/// The fastest beside an obstacle, in metres a second, and how much faster with each metre away.
+const CAREFUL: f64 = 0.35;
+const FREER: f64 = 2.0;
 
 /// The room that the robot needs to its sides.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,15 +70,18 @@ pub struct Navigator {
     goal: Option<Point>,
     follower: Option<Follower>,
     plans: Vec<Vec<Point>>,
-    /// The map has changed since the path was last looked at.
+    clearance: Clearance,
+    /// The map has changed since the clearance was taken and the path was looked at.
     changed: bool,
 }
 
 impl Navigator {
     /// Knows that the floor goes from (0, 0) to `size`.
     pub fn new(size: Point, needs: Needs, gait: Gait) -> Self {
+        let grid = Grid::unknown(size, RESOLUTION);
         Self {
-            grid: Grid::unknown(size, RESOLUTION),
+            clearance: grid.clearance(),
+            grid,
             needs,
             gait,
             goal: None,
@@ -114,9 +125,9 @@ impl Navigator {
         self.changed |= self.grid.mark(pose, ranges, reach);
     }
 
-    /// What to do at this pose. Plans first if there is no path yet, or if something has come to
-    /// light that stands in its way.
-    pub fn next(&mut self, pose: Pose) -> Result<Next, NoWay> {
+    /// What to do at this pose, `passed` seconds after the last. Plans first if there is no path
+    /// yet, or if something has come to light that stands in its way.
+    pub fn next(&mut self, pose: Pose, passed: f64) -> Result<Next, NoWay> {
         let Some(goal) = self.goal else {
             return Ok(Next::Arrived);
         };
@@ -128,9 +139,23 @@ impl Navigator {
         let steer = follower.steer(pose);
         self.follower = Some(follower);
         Ok(match steer {
-            Steer::Go { linear, angular } => Next::Go { linear, angular },
+            Steer::Go { linear, angular } => {
+                // Slower on the same curve.
+                let slower = (self.fastest(pose.at, passed) / linear.max(1e-6)).min(1.0);
+                Next::Go {
+                    linear: linear * slower,
+                    angular: angular * slower,
+                }
+            }
             Steer::Arrived => Next::Arrived,
         })
+    }
+
+    /// How fast the robot may go, for what is around it and for how often it is steered.
+    fn fastest(&self, at: Point, passed: f64) -> f64 {
+        let free = self.clearance.at(&self.grid, at) - self.needs.radius;
+        let beside = FREER.mul_add(free.max(0.0), CAREFUL);
+        beside.min(BLIND / passed.max(1e-6))
     }
 
     /// The path in use if it is still clear, else a new one.
@@ -145,7 +170,10 @@ impl Navigator {
             least,
             wanted,
         } = self.needs;
-        let clearance = self.grid.clearance();
+        if self.changed {
+            self.clearance = self.grid.clearance();
+        }
+        let clearance = &self.clearance;
         if let Some(follower) = follower {
             // Half the margin may go before a path is given up: else the map's noise would make
             // a new one each second.
@@ -154,9 +182,9 @@ impl Navigator {
             }
         }
         let bounds = [radius + least, radius + wanted];
-        let path = find_path(&self.grid, &clearance, [from, to], bounds)
+        let path = find_path(&self.grid, clearance, [from, to], bounds)
             .map_err(|source| NoWay { from, to, source })?;
-        let path = smooth(&self.grid, &clearance, &path, bounds[0]);
+        let path = smooth(&self.grid, clearance, &path, bounds[0]);
         self.plans.push(path.clone());
         Ok(Follower::new(path, self.gait))
     }

@@ -18,7 +18,7 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// How long a velocity holds, in (simulated) seconds. A planner that hangs, dies or is cut off
 /// must not leave a robot that drives on.
-const HOLDS_S: f64 = 0.5;
+const HOLDS_S: f64 = 0.3;
 
 /// The most that the simulated world catches up in one go, in steps. On a computer too slow for
 /// more, its time passes slower, rather than that the robot runs away from its planner.
@@ -101,7 +101,7 @@ impl Drive {
     fn tick(&mut self, ctx: &Ctx<Self>) {
         let idle_s = self.world.motion().time - self.commanded_s;
         if self.stopped.is_none() && idle_s > HOLDS_S {
-            self.world.drive(0.0, 0.0);
+            self.world.brake();
         }
         // A timer may come late. The clock says what time it is, the timer only when to look.
         let now = Instant::now();

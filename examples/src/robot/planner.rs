@@ -50,6 +50,7 @@ impl Planner {
         }
         self.navigator.head_for(msg.goal.into());
         let mut odometry = self.locate(ctx).await?;
+        let mut before_s = odometry.time_s;
         for step in 0_u32.. {
             if step % STEPS_PER_SCAN == 0 {
                 self.look_around(ctx).await?;
@@ -57,7 +58,9 @@ impl Planner {
             if step % STEPS_PER_REPORT == 0 {
                 self.report(&odometry, ctx);
             }
-            match self.navigator.next(odometry.pose()) {
+            let passed_s = odometry.time_s - before_s;
+            before_s = odometry.time_s;
+            match self.navigator.next(odometry.pose(), passed_s) {
                 Ok(Next::Go { linear, angular }) => {
                     odometry = self.command(linear, angular, ctx).await?;
                 }

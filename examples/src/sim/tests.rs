@@ -14,6 +14,16 @@ struct Run {
 
 /// Drives to the room's goal: a scan each 0.2 s, a command each 0.05 s, as the components do.
 fn drive(room: &Room, seed: u64) -> Result<Run, (NoWay, Box<Run>)> {
+    drive_late(room, seed, || 5)
+}
+
+/// The same with a number of steps between two commands that may vary. After 30, the brakes are on,
+/// as the drive component does.
+fn drive_late(
+    room: &Room,
+    seed: u64,
+    mut steps: impl FnMut() -> u32,
+) -> Result<Run, (NoWay, Box<Run>)> {
     let mut laser = Laser::new(room, LaserSpec::default(), seed);
     let mut run = Run {
         world: World::new(room, Chassis::default()),
@@ -23,20 +33,26 @@ fn drive(room: &Room, seed: u64) -> Result<Run, (NoWay, Box<Run>)> {
         energy_j: 0.0,
     };
     run.navigator.head_for(room.goal);
+    let mut passed = 0.0;
     for tick in 0..2_000 {
         let pose = run.world.motion().pose;
         if tick % 4 == 0 {
             run.navigator
                 .observe(pose, &laser.scan(pose), laser.spec().reach);
         }
-        match run.navigator.next(pose) {
+        match run.navigator.next(pose, passed) {
             Ok(Next::Go { linear, angular }) => run.world.drive(linear, angular),
             Ok(Next::Arrived) => return Ok(run),
             Err(no_way) => return Err((no_way, Box::new(run))),
         }
-        for _ in 0..5 {
+        let steps = steps();
+        for step in 0..steps {
+            if step == 30 {
+                run.world.brake();
+            }
             run.world.step();
         }
+        passed = f64::from(steps) * World::STEP;
         run.energy_j += run.world.take_energy();
         run.driven.push(run.world.motion().pose.at);
         run.nearest = run.nearest.min(room.clearance(run.world.motion().pose.at));
@@ -60,29 +76,48 @@ fn arrive(room: &Room, seed: u64) -> Run {
 
 #[test]
 fn the_robot_reaches_the_goal_and_touches_nothing_whatever_the_seed() {
-    for seed in 0..12 {
+    for seed in 0..8 {
         let room = Room::furnished(seed);
         let run = arrive(&room, seed);
         let motion = run.world.motion();
-        eprintln!(
-            "seed {seed}: {:.1} m, {:.1} s, {} plans, nearest {:.2} m, {:.0} J",
-            motion.driven,
-            motion.time,
-            run.navigator.plans().len(),
-            run.nearest,
-            run.energy_j
-        );
         assert!(
             motion.pose.at.distance(room.goal) < 0.15,
             "seed {seed}: {motion:?}"
         );
         assert_eq!(motion.bumps, 0, "seed {seed}: {motion:?}");
         assert!(
+            run.energy_j > 14.0 * motion.time,
+            "seed {seed}: {}",
+            run.energy_j
+        );
+        assert!(
             run.nearest > Chassis::default().radius,
             "seed {seed}: {}",
             run.nearest
         );
     }
+}
+
+#[test]
+fn a_robot_whose_planner_is_late_now_and_then_touches_nothing() {
+    for seed in 0..6 {
+        let room = Room::furnished(seed);
+        let mut noise = Noise::new(seed);
+        // One command in ten comes half a second late.
+        let late = || if noise.even() > 0.8 { 50 } else { 6 };
+        let run = drive_late(&room, seed, late).map_err(|(no_way, _)| no_way);
+        let run = run.unwrap_or_else(|no_way| panic!("seed {seed}: {no_way}"));
+        assert_eq!(run.world.motion().bumps, 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_robot_that_is_always_steered_late_drives_slowly_and_touches_nothing() {
+    let room = Room::furnished(0);
+    let run = drive_late(&room, 0, || 25).map_err(|(no_way, _)| no_way);
+    let motion = run.unwrap().world.motion();
+    assert_eq!(motion.bumps, 0);
+    assert!(motion.driven / motion.time < 0.6, "{motion:?}");
 }
 
 #[test]
