@@ -48,9 +48,10 @@ async fn run(args: Args) -> Result<(), CliError> {
     let json = args.common.json;
     match plan::resolve(args)? {
         Plan::Registry(plan) => {
-            let (report, running) = cmd::registry::start(plan).await?;
+            let (report, serving) = cmd::registry::start(plan).await?;
             show(&report, json)?;
-            cmd::registry::serve(&running).await
+            cmd::registry::serve(serving).await;
+            Ok(())
         }
         Plan::Demo(plan) => {
             let mut progress = output::Progress::new(json);

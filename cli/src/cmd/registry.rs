@@ -1,10 +1,21 @@
 //! Runs a registry until it is told to end.
 
+use std::time::Duration;
+
 use botzilla_registry::{Registry, RunningRegistry};
 
 use crate::{error::CliError, output::Report, plan::RegistryPlan};
 
-pub(crate) async fn start(plan: RegistryPlan) -> Result<(Report, RunningRegistry), CliError> {
+/// What its goodbyes may take.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// A registry that listens, and what ends it.
+pub(crate) struct Serving {
+    registry: RunningRegistry,
+    ending: Ending,
+}
+
+pub(crate) async fn start(plan: RegistryPlan) -> Result<(Report, Serving), CliError> {
     let RegistryPlan {
         listen,
         secret,
@@ -14,15 +25,67 @@ pub(crate) async fn start(plan: RegistryPlan) -> Result<(Report, RunningRegistry
     if fresh {
         registry = registry.fresh();
     }
-    let running = registry.start().await?;
+    // Before anybody is told that it runs: whoever is may end it at once.
+    let ending = Ending::new()?;
+    let registry = registry.start().await?;
     // As bound: what others reach it at depends on where they are.
-    let address = running
-        .node()
-        .address()
-        .unwrap_or_else(|| running.address());
-    Ok((Report::Listening { address, fresh }, running))
+    let bound = registry.node().address();
+    let address = bound.unwrap_or_else(|| registry.address());
+    Ok((
+        Report::Listening { address, fresh },
+        Serving { registry, ending },
+    ))
 }
 
-pub(crate) async fn serve(running: &RunningRegistry) -> Result<(), CliError> {
-    Ok(running.node().until_shutdown().await?)
+/// Until Ctrl-C, or SIGTERM.
+pub(crate) async fn serve(mut serving: Serving) {
+    serving.ending.wait().await;
+    serving.registry.shutdown(GOODBYE).await;
+}
+
+#[cfg(unix)]
+struct Ending {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Ending {
+    fn new() -> Result<Self, CliError> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let signal = |kind| {
+            signal(kind).map_err(|error| {
+                CliError::not_asked(format!("signals can't be waited for ({error})"))
+            })
+        };
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Ending;
+
+#[cfg(not(unix))]
+impl Ending {
+    fn new() -> Result<Self, CliError> {
+        Ok(Self)
+    }
+
+    async fn wait(&mut self) {
+        // Without a Ctrl-C to wait for, it runs until it is killed.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
