@@ -7,8 +7,8 @@ use botzilla_wire::Name;
 /// What a handler's own asks inherit while it is polled.
 #[derive(Clone, Debug)]
 pub(crate) struct Ambient {
-    /// The component whose handler it is.
-    pub(crate) component: Name,
+    /// The component that waits with the handler; none for a handler without state.
+    pub(crate) component: Option<Name>,
     /// Who waits for that handler already.
     pub(crate) path: Option<Arc<[Name]>>,
     pub(crate) deadline: Instant,
@@ -27,6 +27,11 @@ impl Ambient {
         f()
     }
 
+    /// The same for a handler with which nobody waits.
+    pub(crate) fn of_nobody(self) -> Self {
+        Self { component: None, ..self }
+    }
+
     /// What the code that runs now inherits.
     pub(crate) fn current() -> Option<Self> {
         CURRENT.with_borrow(Clone::clone)
@@ -34,11 +39,11 @@ impl Ambient {
 
     /// The path that a nested ask carries: all who wait once this handler waits too.
     pub(crate) fn nested_path(&self) -> Arc<[Name]> {
-        self.path.iter().flat_map(|path| path.iter()).chain([&self.component]).cloned().collect()
+        self.path.iter().flat_map(|path| path.iter()).chain(&self.component).cloned().collect()
     }
 
     pub(crate) fn waits_already(&self, target: &Name) -> bool {
-        self.component == *target
+        self.component.as_ref() == Some(target)
             || self.path.as_deref().is_some_and(|path| path.contains(target))
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     call::{Body, Call, EncodedTo, Head, Seat, encode_to_bytes, failure},
     conduit::{Terms, expired},
     credit::{Class, NoCredit},
+    directory::messages::REGISTRY,
     hosted::Hosted,
     link::{Inbound, NotSent, Outgoing},
     node::{check_schema, is_public},
@@ -396,7 +397,7 @@ pub(crate) fn fan_out(node: &Node, peer: NodeId, inbound: Inbound) {
         payload,
         to_the_end,
     };
-    let (mut report, waiting) = deliver_here(node, peer, None, &cast, deadline);
+    let (mut report, waiting) = deliver_here(node, peer, info.sender.as_ref(), &cast, deadline);
     let encoding = cast.encoding;
     let answer = move |report: &BroadcastReport| match encode_to_bytes(encoding, report) {
         Ok(bytes) => responder.reply(bytes),
@@ -408,7 +409,7 @@ pub(crate) fn fan_out(node: &Node, peer: NodeId, inbound: Inbound) {
     let node = node.clone();
     let time = deadline.saturating_duration_since(Instant::now());
     // Bounded by the deadline, and by the credit of who sent it.
-    actix_rt::spawn(async move {
+    node.clone().spawn_until_stopped(async move {
         // A little earlier than the sender, so that the report still reaches it.
         let margin = (time / 10).min(Duration::from_millis(100));
         for (name, outcome) in waiting {
@@ -453,7 +454,7 @@ fn deliver_here(
     let mut waiting = Vec::new();
     for hosted in node.inner().hosted() {
         // The sender gets none.
-        if !is_public(&hosted.name) || (from == node.id() && sender == Some(&hosted.name)) {
+        if !is_public(&hosted.name) || *hosted.name == *REGISTRY || (from == node.id() && sender == Some(&hosted.name)) {
             continue;
         }
         if matches!(&cast.scope, Scope::Group(group) if !hosted.is_in_group(group)) {
@@ -519,7 +520,7 @@ fn push(
         seat: Seat::new(hosted.clone(), route, Some(class)),
     };
     match call.push() {
-        Ok(()) => Ok(Some(sent)),
+        Ok(()) => Ok(Some(sent.on_its_way())),
         Err(call) => {
             crate::hosted::refuse_stopped(call, "");
             Err(failure(Code::Stopped, false, ""))

@@ -6,10 +6,12 @@
 use std::{
     any::TypeId,
     fmt,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -80,6 +82,13 @@ impl Drop for InLine<'_> {
     }
 }
 
+/// A message whose turn it is.
+struct Turn<'a> {
+    place: Place,
+    urgent: bool,
+    _passing: Passing<'a>,
+}
+
 struct Passing<'a> {
     _turn: tokio::sync::MutexGuard<'a, ()>,
     _place: InLine<'a>,
@@ -94,7 +103,8 @@ pub(crate) enum Place {
 
 #[derive(Clone, PartialEq, Eq)]
 enum RouteKey {
-    Typed(TypeId, bool),
+    /// Of this type, urgent, as JSON.
+    Typed(TypeId, bool, bool),
     Named(String, Encoding, bool),
 }
 
@@ -207,7 +217,7 @@ impl Conduit {
         &self,
         mut typed: Typed<M>,
     ) -> Result<Reception<M::Reply>, Held<Typed<M>>> {
-        if let Err(reason) = self.enter_path::<M>(&mut typed.terms) {
+        if let Err(reason) = self.enter_path(M::NAME, &mut typed.terms) {
             return Err(Held::Refused(typed, reason));
         }
         let Some(place) = self.known_place() else {
@@ -260,11 +270,9 @@ impl Conduit {
         &self,
         typed: Typed<M>,
     ) -> Result<Reception<M::Reply>, Reason> {
-        let urgent = self.is_urgent::<M>();
         let terms = typed.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
-            let _turn = self.turnstiles[usize::from(urgent)].pass().await;
-            let place = self.find_place(&terms).await?;
+            let Turn { place, urgent, _passing } = self.turn(M::NAME, &terms).await?;
             self.check_cycle(M::NAME, &place, &terms)?;
             match &place {
                 Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
@@ -294,11 +302,11 @@ impl Conduit {
 
     /// The same for a message that is bytes; there is no fast path for it.
     pub(crate) async fn ask_raw(&self, mut raw: Raw) -> Result<Reception<()>, Reason> {
+        self.enter_path(&raw.message, &mut raw.terms)?;
         let terms = raw.terms.clone();
-        raw.terms.path = terms.path.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
-            let _turn = self.turnstiles[0].pass().await;
-            let place = self.find_place(&terms).await?;
+            let Turn { place, _passing, .. } = self.turn(&raw.message, &terms).await?;
+            self.check_cycle(&raw.message, &place, &terms)?;
             match &place {
                 Place::Here(hosted) => {
                     let encoding = raw.encoding;
@@ -387,7 +395,7 @@ impl Conduit {
                 let outgoing = outgoing(route, Kind::Tell, &typed.terms, payload);
                 let (told, sent) = self.tells.open(Letter::of::<M>(), typed.terms.time);
                 match link.try_send(&outgoing, Ticket::Tell(told)) {
-                    Ok(_) => Ok(sent),
+                    Ok(_) => Ok(sent.on_its_way()),
                     Err((ticket, why)) => {
                         unsent(ticket);
                         Err(match why {
@@ -404,11 +412,9 @@ impl Conduit {
     }
 
     pub(crate) async fn tell_in_turn<M: Message>(&self, typed: Typed<M>) -> Result<Sent, Reason> {
-        let urgent = self.is_urgent::<M>();
         let terms = typed.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
-            let _turn = self.turnstiles[usize::from(urgent)].pass().await;
-            let place = self.find_place(&terms).await?;
+            let Turn { place, urgent, _passing } = self.turn(M::NAME, &terms).await?;
             match &place {
                 Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
                     Some(route) => {
@@ -435,8 +441,7 @@ impl Conduit {
         const AS_JSON: Letter = Letter::untyped("a message as JSON");
         let terms = raw.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
-            let _turn = self.turnstiles[0].pass().await;
-            let place = self.find_place(&terms).await?;
+            let Turn { place, _passing, .. } = self.turn(&raw.message, &terms).await?;
             match &place {
                 Place::Here(hosted) => self.tell_raw_here(hosted, raw, AS_JSON).await,
                 Place::There(link, located) => {
@@ -457,7 +462,7 @@ impl Conduit {
         let (told, sent) = self.tells.open(Letter::of::<M>(), typed.terms.time);
         let call = TypedCall { message: typed.message, to: TypedTo::Told(told) };
         match self.push(seat, Body::Typed(Box::new(call)), &typed.terms) {
-            Ok(()) => Ok(sent),
+            Ok(()) => Ok(sent.on_its_way()),
             Err(call) => Err(Typed { message: call.take_back(), terms: typed.terms }),
         }
     }
@@ -479,7 +484,7 @@ impl Conduit {
             to: EncodedTo::Told(told),
         };
         self.push(seat, body, &raw.terms).map_err(|_| stopped())?;
-        Ok(sent)
+        Ok(sent.on_its_way())
     }
 
     async fn tell_there(
@@ -488,14 +493,14 @@ impl Conduit {
         outgoing: Outgoing,
         letter: Letter,
     ) -> Result<Sent, Reason> {
-        let time = outgoing.deadline.saturating_duration_since(Instant::now());
+        let time = time_of(&outgoing);
         let (told, sent) = self.tells.open(letter, time);
         let size = outgoing.payload.len();
         match link.send(outgoing, Ticket::Tell(told)).await {
-            Ok(_) => Ok(sent),
+            Ok(_) => Ok(sent.on_its_way()),
             Err((ticket, why)) => {
                 unsent(ticket);
-                Err(not_sent(why, size))
+                Err(not_sent(why, size, time))
             }
         }
     }
@@ -515,10 +520,10 @@ impl Conduit {
     }
 
     /// An ask from within a handler carries its path, and fails at once if it would close a cycle.
-    fn enter_path<M: Message>(&self, terms: &mut Terms) -> Result<(), Reason> {
+    fn enter_path(&self, message: &str, terms: &mut Terms) -> Result<(), Reason> {
         let Some(ambient) = &terms.ambient else { return Ok(()) };
         if let Some(place) = self.known_place() {
-            self.check_cycle(M::NAME, &place, terms)?;
+            self.check_cycle(message, &place, terms)?;
         }
         let path = ambient.nested_path();
         if path.len() > self.node.limits().path {
@@ -560,17 +565,45 @@ impl Conduit {
         self.node.find_place(&self.target, terms.deadline).await
     }
 
-    fn is_urgent<M: Message>(&self) -> bool {
-        self.known_place().is_some_and(|place| place.is_urgent::<M>())
+    /// Stands in line until it is this message's turn, and finds the target meanwhile.
+    ///
+    /// Whether a message is urgent may be known only once the target is: then it leaves the ordinary
+    /// line, where others may wait for credit that an emergency stop doesn't need.
+    async fn turn(&self, message: &str, terms: &Terms) -> Result<Turn<'_>, Reason> {
+        let urgent = self.known_place().is_some_and(|place| place.is_urgent_named(message));
+        let mut passing = Some(Box::pin(self.turnstiles[usize::from(urgent)].pass()));
+        let mut passed = None;
+        let mut finding = pin!(self.find_place(terms));
+        let place = std::future::poll_fn(|cx| {
+            if let Some(line) = &mut passing
+                && let Poll::Ready(turn) = line.as_mut().poll(cx)
+            {
+                passed = Some(turn);
+                passing = None;
+            }
+            finding.as_mut().poll(cx)
+        })
+        .await?;
+        if !urgent && place.is_urgent_named(message) {
+            drop((passing, passed));
+            let _passing = self.turnstiles[1].pass().await;
+            return Ok(Turn { place, urgent: true, _passing });
+        }
+        let _passing = match (passed, passing) {
+            (Some(passed), _) => passed,
+            (None, Some(line)) => line.await,
+            (None, None) => unreachable!("the line is left only by passing"),
+        };
+        Ok(Turn { place, urgent, _passing })
     }
 
     fn route<M: Message>(&self, located: Option<&Located>, urgent: bool) -> Arc<Route> {
-        let key = RouteKey::Typed(TypeId::of::<M>(), urgent);
+        // A type that can't be traced, here or there, travels as JSON.
+        let theirs_is_json = located
+            .and_then(|located| located.handler(M::NAME))
+            .is_some_and(|handler| handler.fingerprint.is_none());
+        let key = RouteKey::Typed(TypeId::of::<M>(), urgent, theirs_is_json);
         self.cached_route(key, || {
-            // A type that can't be traced, here or there, travels as JSON.
-            let theirs_is_json = located
-                .and_then(|located| located.handler(M::NAME))
-                .is_some_and(|handler| handler.fingerprint.is_none());
             let layout = if theirs_is_json { None } else { Layout::of::<M, M::Reply>().ok() };
             Route {
                 scope: Scope::Component(self.target.clone()),
@@ -651,6 +684,18 @@ impl Place {
         }
     }
 
+    fn is_urgent_named(&self, message: &str) -> bool {
+        match self {
+            Self::Here(hosted) => hosted
+                .route_named(message)
+                .is_some_and(|route| hosted.routes[route].options.urgent),
+            Self::There(_, located) => located
+                .as_ref()
+                .and_then(|located| located.handler(message))
+                .is_some_and(|handler| handler.urgent),
+        }
+    }
+
     /// Whether a message runs even while the component waits for something else.
     fn runs_beside(&self, message: &str) -> bool {
         match self {
@@ -690,11 +735,15 @@ async fn ask_there(
     outgoing: Outgoing,
 ) -> Result<(u64, oneshot::Receiver<Ended>), Reason> {
     let (asker, ended) = oneshot::channel();
-    let size = outgoing.payload.len();
+    let (size, time) = (outgoing.payload.len(), time_of(&outgoing));
     match link.send(outgoing, Ticket::Ask(asker)).await {
         Ok(id) => Ok((id, ended)),
-        Err((_, why)) => Err(not_sent(why, size)),
+        Err((_, why)) => Err(not_sent(why, size, time)),
     }
+}
+
+fn time_of(outgoing: &Outgoing) -> Duration {
+    outgoing.deadline.saturating_duration_since(Instant::now())
 }
 
 fn awaited(link: &Arc<Link>, id: u64, ended: oneshot::Receiver<Ended>) -> Awaited {
@@ -712,9 +761,10 @@ fn unsent(ticket: Ticket) {
     }
 }
 
-fn not_sent(why: NotSent, size: usize) -> Reason {
+fn not_sent(why: NotSent, size: usize, time: Duration) -> Reason {
     match why {
-        NotSent::NoCredit => Reason::Full,
+        // A wait for credit ends so at the deadline alone.
+        NotSent::NoCredit => expired(time, false),
         NotSent::TooLarge { max } => too_large(size, max),
         NotSent::Closed { why } => {
             Reason::Disconnected { why: why.to_string(), may_have_run: false }

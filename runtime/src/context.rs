@@ -51,7 +51,7 @@ impl<C: 'static> Shared<C> {
 
     pub(crate) fn ambient(&self, head: &Head) -> Ambient {
         Ambient {
-            component: self.hosted.name.clone(),
+            component: Some(self.hosted.name.clone()),
             path: head.path.clone(),
             deadline: head.deadline,
         }

@@ -35,6 +35,8 @@ pub(crate) struct Hosted {
     pub(crate) mailbox: Mailbox,
     order: AtomicU8,
     pub(crate) restarts: AtomicU64,
+    /// Queued messages that were refused when it ended.
+    refused: AtomicU64,
     status: Mutex<Status>,
     ended: Notify,
     pub(crate) since: Instant,
@@ -83,6 +85,7 @@ impl Hosted {
             mailbox,
             order: AtomicU8::new(Order::Serve as u8),
             restarts: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             status: Mutex::new(Status::Starting),
             ended: Notify::new(),
             since: Instant::now(),
@@ -158,13 +161,16 @@ impl Hosted {
     }
 
     /// Ends the queue: everything in it, and everything later, is refused as stopped.
-    pub(crate) fn close(&self, why: &str) -> usize {
+    pub(crate) fn close(&self, why: &str) {
         let left = self.mailbox.close();
-        let refused = left.len();
+        self.refused.fetch_add(left.len() as u64, Ordering::Relaxed);
         for call in left {
             refuse_stopped(call, why);
         }
-        refused
+    }
+
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 }
 

@@ -59,7 +59,8 @@ enum Phase<C> {
     Building,
     Starting(OwningTurn<C>),
     Idle,
-    Running(OwningTurn<C>, Rc<Control>),
+    /// A handler that waits, and whether it is an urgent one, which nothing interrupts.
+    Running(OwningTurn<C>, Rc<Control>, bool),
     /// After a panic, until the back-off is over.
     Resting(Pin<Box<Sleep>>),
     Stopping(OwningTurn<C>),
@@ -98,7 +99,21 @@ impl<C: 'static> Supervisor<C> {
             match &mut self.phase {
                 Phase::Building => self.build(),
                 Phase::Starting(turn) => {
-                    let Poll::Ready(end) = turn.as_mut().poll(cx) else { return Poll::Pending };
+                    if self.hosted.order() == Order::Cut {
+                        self.drop_phase();
+                        self.failed("it was stopped while it started");
+                        self.phase = Phase::Ended(String::new());
+                        continue;
+                    }
+                    let end = match contain::catch(|| turn.as_mut().poll(cx)) {
+                        Ok(Poll::Pending) => return Poll::Pending,
+                        Ok(Poll::Ready(end)) => end,
+                        Err(panicked) => {
+                            self.drop_phase();
+                            self.failed(&panicked.to_string());
+                            continue;
+                        }
+                    };
                     match (end.panicked, end.refused) {
                         (None, None) => {
                             self.state = Some(end.state);
@@ -124,13 +139,23 @@ impl<C: 'static> Supervisor<C> {
                         return Poll::Pending;
                     }
                 }
-                Phase::Running(turn, control) => {
+                Phase::Running(turn, control, urgent) => {
                     if self.hosted.order() == Order::Cut {
                         control.interrupt(Interrupt::Stop);
-                    } else if self.hosted.mailbox.has_urgent() {
+                    } else if !*urgent && self.hosted.mailbox.has_urgent() {
                         control.interrupt(Interrupt::Urgent);
                     }
-                    let Poll::Ready(end) = turn.as_mut().poll(cx) else { return Poll::Pending };
+                    let end = match contain::catch(|| turn.as_mut().poll(cx)) {
+                        Ok(Poll::Pending) => return Poll::Pending,
+                        Ok(Poll::Ready(end)) => end,
+                        // Not the handler's own code, which is contained further in: what it left
+                        // to be dropped.
+                        Err(panicked) => {
+                            self.drop_phase();
+                            self.panicked(&panicked);
+                            continue;
+                        }
+                    };
                     self.phase = Phase::Idle;
                     match end.panicked {
                         None => self.state = Some(end.state),
@@ -154,9 +179,15 @@ impl<C: 'static> Supervisor<C> {
                 }
                 Phase::Stopping(turn) => {
                     if self.hosted.order() != Order::Cut {
-                        let Poll::Ready(end) = turn.as_mut().poll(cx) else { return Poll::Pending };
-                        drop_state(end.state);
+                        match contain::catch(|| turn.as_mut().poll(cx)) {
+                            Ok(Poll::Pending) => return Poll::Pending,
+                            Ok(Poll::Ready(end)) => drop_state(end.state),
+                            Err(panicked) => {
+                                tracing::error!(component = %self.hosted.name, %panicked, "its stop hook panicked");
+                            }
+                        }
                     }
+                    self.drop_phase();
                     self.phase = Phase::Ended(String::new());
                 }
                 Phase::Ended(why) => {
@@ -165,6 +196,14 @@ impl<C: 'static> Supervisor<C> {
                     return Poll::Ready(());
                 }
             }
+        }
+    }
+
+    /// Drops a turn, with whatever state it holds.
+    fn drop_phase(&mut self) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Idle);
+        if let Err(panicked) = contain::catch(|| drop(phase)) {
+            tracing::error!(component = %self.hosted.name, %panicked, "what a handler held panicked when it was dropped");
         }
     }
 
@@ -205,7 +244,10 @@ impl<C: 'static> Supervisor<C> {
     fn rest(&mut self, why: &str) {
         self.state = None;
         self.shared.tasks.borrow_mut().abort_all();
-        self.shared.turns.borrow_mut().clear();
+        let turns = std::mem::take(&mut *self.shared.turns.borrow_mut());
+        if let Err(panicked) = contain::catch(|| drop(turns)) {
+            tracing::error!(component = %self.hosted.name, %panicked, "a timer's turn panicked when it was dropped");
+        }
         match self.restarts.next(Instant::now()) {
             Some(back_off) => {
                 self.hosted.restarts.store(
@@ -277,7 +319,9 @@ impl<C: 'static> Supervisor<C> {
         match &self.routes[call.route()].run {
             Run::InPlace(run) => {
                 let state = self.state.as_mut().expect("an idle component has its state");
-                if let InPlace::Panicked(panicked) = run(state, call, &self.shared) {
+                // The outer net is for what the sender left to be dropped: a reply nobody takes.
+                let end = contain::catch(|| run(state, call, &self.shared));
+                if let Ok(InPlace::Panicked(panicked)) | Err(panicked) = end {
                     if let Some(state) = self.state.take() {
                         drop_state(state);
                     }
@@ -287,8 +331,9 @@ impl<C: 'static> Supervisor<C> {
             Run::Owning(run) => {
                 let state = self.state.take().expect("an idle component has its state");
                 let control = Rc::new(Control::default());
+                let urgent = self.hosted.routes[call.route()].options.urgent;
                 let turn = run(state, call, self.shared.clone(), control.clone());
-                self.phase = Phase::Running(turn, control);
+                self.phase = Phase::Running(turn, control, urgent);
             }
             Run::Beside(run) => {
                 self.beside.spawn_local(run(call, self.shared.clone()));
@@ -337,6 +382,7 @@ impl<C: 'static> Drop for Supervisor<C> {
                 refuse_stopped(call, "its thread ended");
             }
             self.hosted.set_status(Status::Ended("its thread ended".to_owned()));
+            self.shared.node.forget(&self.hosted);
         }
     }
 }

@@ -18,7 +18,8 @@ use crate::{
 ///
 /// # Cancel safety
 ///
-/// Dropped before it resolved, the message wasn't sent.
+/// Dropped before it resolved, the message isn't sent, unless it had just got its place on a connection;
+/// then it is taken back if it hasn't left, and runs without an outcome if it has.
 #[must_use = "a tell does nothing until it is awaited"]
 pub struct Tell<M: Message> {
     to: ComponentRef,

@@ -4,7 +4,10 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -44,6 +47,8 @@ pub(crate) struct Told {
     batch: Arc<Batch>,
     time: Duration,
     letter: Letter,
+    /// Set once the message is on its way. Until then, dropping this takes the tell back.
+    on_its_way: Arc<AtomicBool>,
 }
 
 /// What a sender knows of a message whose outcome it waits for.
@@ -114,7 +119,11 @@ impl Told {
 
 impl Drop for Told {
     fn drop(&mut self) {
-        self.end_in_place(Err(Reason::Stopped(String::new())));
+        if self.on_its_way.load(Relaxed) {
+            self.end_in_place(Err(Reason::Stopped(String::new())));
+        } else if self.asker.take().is_some() {
+            self.batch.withdraw();
+        }
     }
 }
 
@@ -130,6 +139,15 @@ pub struct Sent {
     outcome: oneshot::Receiver<Result<(), Reason>>,
     component: Name,
     message: &'static str,
+    on_its_way: Arc<AtomicBool>,
+}
+
+impl Sent {
+    /// The message has its place in the queue: from now on it has an outcome.
+    pub(crate) fn on_its_way(self) -> Self {
+        self.on_its_way.store(true, Relaxed);
+        self
+    }
 }
 
 impl Future for Sent {
@@ -195,10 +213,11 @@ impl Tells {
         batch.counts.lock().open += 1;
         drop(batches);
         let (asker, outcome) = oneshot::channel();
-        (
-            Told { asker: Some(asker), batch, time, letter },
-            Sent { outcome, component: self.component.clone(), message: letter.name },
-        )
+        let on_its_way = Arc::new(AtomicBool::new(false));
+        let told =
+            Told { asker: Some(asker), batch, time, letter, on_its_way: on_its_way.clone() };
+        let component = self.component.clone();
+        (told, Sent { outcome, component, message: letter.name, on_its_way })
     }
 
     /// Waits until all tells so far have ended.

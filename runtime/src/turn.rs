@@ -122,7 +122,8 @@ pub(crate) async fn beside<C, M, F, Fut>(
     Fut: Future<Output = Answer<M::Reply>>,
 {
     let Some((message, head, mut to)) = call.open::<M>(shared.limits()) else { return };
-    let ambient = shared.ambient(&head);
+    // Its component doesn't wait with it: it can't close a cycle.
+    let ambient = shared.ambient(&head).of_nobody();
     let cancel = Cancel::new(abort);
     let ctx = Ctx::for_call(shared, head, Some(cancel.clone()));
     let control = Control::default();
@@ -242,13 +243,16 @@ async fn contained<T>(future: impl Future<Output = T>, ambient: &Ambient) -> Res
     output
 }
 
+const NO_DEADLINE: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 60 * 60);
+
 /// A message of which only the head is known: what a hook's own asks inherit.
 impl<C> Shared<C> {
     fn own_head(&self) -> Head {
         Head {
             sender: None,
             sender_node: self.node.id(),
-            deadline: std::time::Instant::now() + self.node.default_time(),
+            // Nobody waits for a hook: what it asks has its own time.
+            deadline: std::time::Instant::now() + NO_DEADLINE,
             path: None,
         }
     }

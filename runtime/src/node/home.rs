@@ -66,7 +66,9 @@ impl Home for Node {
 
     fn name_lost(&self, name: &Name, _: &Refused) {
         // It is somebody else's now: what runs here under that name would be found by nobody.
+        // Forgotten at once, so that callers here find the new holder while this one drains.
         if let Some(hosted) = self.inner().hosted_named(name) {
+            self.forget(&hosted);
             hosted.order_stop();
         }
     }

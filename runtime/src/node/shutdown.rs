@@ -65,17 +65,24 @@ impl Node {
             return ShutdownReport::default();
         }
         // A component may block the node's thread for ever; then this is what still ends in time.
-        let (gave_up, given_up) = tokio::sync::oneshot::channel::<()>();
+        let (gave_up, given_up) = tokio::sync::oneshot::channel::<Vec<Arc<Hosted>>>();
         let patience = time + GRACE * 3;
         let watch = std::thread::Builder::new().name("botzilla-shutdown".to_owned());
+        let node = self.clone();
         let watching = watch.spawn(move || {
-            if watched.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
-                let _ = gave_up.send(());
+            let timeout = Err(mpsc::RecvTimeoutError::Timeout);
+            if watched.recv_timeout(patience) == timeout {
+                // Those with a thread of their own can still be cut, and take a moment for it.
+                let left = node.0.hosted();
+                left.iter().for_each(|hosted| hosted.order_cut());
+                if watched.recv_timeout(GRACE) == timeout {
+                    let _ = gave_up.send(left);
+                }
             }
         });
         tokio::select! {
             report = report => report.unwrap_or_default(),
-            Ok(()) = given_up, if watching.is_ok() => self.report_stuck(),
+            Ok(left) = given_up, if watching.is_ok() => self.report_stuck(&left),
         }
     }
 
@@ -127,32 +134,18 @@ impl Node {
             }
         };
         let in_time = inner.deadlines.within(deadline, drained).await.is_ok();
-        let (mut cut, mut names) = (Vec::new(), Vec::new());
-        for hosted in &components {
-            if in_time || matches!(hosted.status(), Status::Ended(_)) {
-                names.push(hosted.name.to_string());
-            } else {
-                report.refused += hosted.close("its node shut down") as u64;
-                hosted.order_cut();
-                cut.push(hosted.clone());
-            }
+        let hung = |hosted: &&Arc<Hosted>| !in_time && !matches!(hosted.status(), Status::Ended(_));
+        let cut: Vec<_> = components.iter().filter(hung).cloned().collect();
+        for hosted in &cut {
+            hosted.close("its node shut down");
+            hosted.order_cut();
         }
         let grace = Instant::now() + GRACE;
-        for hosted in cut {
-            let list = match inner.deadlines.within(grace, hosted.ended()).await {
-                Ok(()) => &mut report.cut,
-                Err(_) => &mut report.stuck,
-            };
-            list.push(hosted.name.to_string());
+        for hosted in &cut {
+            // Who doesn't notice in that time holds its thread.
+            let _ = inner.deadlines.within(grace, hosted.ended()).await;
         }
-        report.drained = names;
-        let public = |names: &mut Vec<String>| {
-            names.retain(|name| is_public(name));
-            names.sort_unstable();
-        };
-        public(&mut report.drained);
-        public(&mut report.cut);
-        public(&mut report.stuck);
+        report.count(&components, &cut);
         let links = inner.links.shutdown(deadline.max(Instant::now() + GRACE)).await;
         report.unanswered = links.open as u64;
         report.owed = links.owed as u64;
@@ -177,23 +170,44 @@ impl Node {
         Some(components.values().cloned().collect())
     }
 
-    /// The node's own thread is held by a component.
-    fn report_stuck(&self) -> ShutdownReport {
+    /// The node's own thread is held by a component: what is known from outside.
+    fn report_stuck(&self, left: &[Arc<Hosted>]) -> ShutdownReport {
         let mut report = ShutdownReport::default();
-        for hosted in self.0.hosted() {
-            if is_public(&hosted.name) {
-                hosted.order_cut();
-                report.refused += hosted.close("its node shut down") as u64;
-                report.stuck.push(hosted.name.to_string());
-            }
-        }
+        left.iter().for_each(|hosted| hosted.close("its node shut down"));
+        report.count(left, left);
         for link in self.0.links.all() {
             report.unanswered += link.open() as u64;
             report.owed += link.owed() as u64;
         }
+        self.0.threads.lock().drain(..).for_each(|arbiter| {
+            arbiter.stop();
+        });
         self.0.stopping.cancel();
         self.0.stopped.cancel();
         report
+    }
+}
+
+impl ShutdownReport {
+    /// What became of each component, those in `cut` having been told to stop at once.
+    fn count(&mut self, components: &[Arc<Hosted>], cut: &[Arc<Hosted>]) {
+        for hosted in components {
+            self.refused += hosted.refused();
+            if !is_public(&hosted.name) {
+                continue;
+            }
+            let list = if !matches!(hosted.status(), Status::Ended(_)) {
+                &mut self.stuck
+            } else if hosted.refused() > 0 || cut.iter().any(|one| Arc::ptr_eq(one, hosted)) {
+                &mut self.cut
+            } else {
+                &mut self.drained
+            };
+            list.push(hosted.name.to_string());
+        }
+        for list in [&mut self.drained, &mut self.cut, &mut self.stuck] {
+            list.sort_unstable();
+        }
     }
 }
 
