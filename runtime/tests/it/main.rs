@@ -3,4 +3,5 @@
 
 mod local;
 mod tidy;
+mod turns;
 mod ui;
