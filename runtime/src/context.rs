@@ -16,17 +16,22 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::{
     Data, Later, Node, Replier, ambient::Ambient, answer, call::Head, hosted::Hosted,
-    reference::ComponentRef,
+    reference::ComponentRef, watchdog,
 };
 
 /// What all turns of one component share; lives on the component's thread.
 pub(crate) struct Shared<C> {
     pub(crate) node: Node,
     pub(crate) hosted: Arc<Hosted>,
+    /// Of the component's thread.
+    pub(crate) pulse: Arc<watchdog::Pulse>,
     pub(crate) turns: RefCell<VecDeque<LocalTurn<C>>>,
     /// Timers and tasks of the present life: a restart ends them.
     pub(crate) tasks: RefCell<JoinSet<()>>,
 }
+
+/// What tokio's timers can tell apart.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
 
 /// Work that a timer wants done with the state.
 pub(crate) type LocalTurn<C> = Box<dyn FnOnce(&mut C, &Ctx<C>)>;
@@ -42,7 +47,8 @@ pub struct Ctx<C = ()> {
 
 impl<C: 'static> Shared<C> {
     pub(crate) fn new(node: Node, hosted: Arc<Hosted>) -> Rc<Self> {
-        Rc::new(Self { node, hosted, turns: RefCell::default(), tasks: RefCell::default() })
+        let pulse = watchdog::Pulse::of_this_thread();
+        Rc::new(Self { node, hosted, pulse, turns: RefCell::default(), tasks: RefCell::default() })
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -144,7 +150,8 @@ impl<C: 'static> Ctx<C> {
     pub fn spawn(&self, future: impl Future<Output = ()> + 'static) -> Task {
         let mut tasks = self.shared.tasks.borrow_mut();
         while tasks.try_join_next().is_some() {}
-        Task(tasks.spawn_local(future))
+        let (pulse, hosted) = (self.shared.pulse.clone(), self.shared.hosted.clone());
+        Task(tasks.spawn_local(watchdog::watched_by(pulse, hosted, future)))
     }
 
     /// Runs `turn` with the state once, after `delay`.
@@ -156,8 +163,10 @@ impl<C: 'static> Ctx<C> {
         })
     }
 
-    /// Runs `turn` with the state every `period`; a turn that comes late is skipped, not doubled.
+    /// Runs `turn` with the state every `period`, which is 1 ms at least; a turn that comes late is
+    /// skipped, not doubled.
     pub fn every(&self, period: Duration, turn: impl FnMut(&mut C, &Self) + 'static) -> Task {
+        let period = period.max(SHORTEST_PERIOD);
         let shared = self.shared.clone();
         let turn = Rc::new(RefCell::new(turn));
         let waiting = Rc::new(Cell::new(false));

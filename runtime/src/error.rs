@@ -247,6 +247,8 @@ pub enum Reason {
     Full,
     /// The node is shutting down.
     ShuttingDown,
+    /// A call that blocks was made on the node's own thread, which would have had to carry it.
+    WouldBlock,
     /// The message couldn't be encoded, or its reply not decoded.
     Codec(String),
     /// Something a later version of the protocol says.
@@ -340,6 +342,9 @@ impl fmt::Display for Reason {
             }
             Self::Full => f.write_str("its queue is full"),
             Self::ShuttingDown => f.write_str("this node is shutting down"),
+            Self::WouldBlock => f.write_str(
+                "a call that blocks was made on the node's own thread, and would wait for itself; await `ask` there, or call from another thread",
+            ),
             Self::Codec(detail) => f.write_str(detail),
             Self::Unknown(code, detail) => write!(f, "outcome {code} of a later version: {detail}"),
         }

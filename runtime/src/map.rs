@@ -1,12 +1,16 @@
 //! String maps, as in the Go library that this one re-imagines: one listener, a map in, a map out.
 
-use std::{collections::BTreeMap, fmt, future::IntoFuture, time::{Duration, Instant}};
-
-// Any executor will do: none of the node's futures needs one of a kind.
-use futures_executor::block_on;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::{Future, IntoFuture},
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use crate::{
-    Answer, CallError, ComponentRef, Node, NodeConfig, Result, RouteOptions,
+    Answer, CallError, ComponentRef, Message, Node, NodeConfig, Reason, Result, RouteOptions,
+    ambient::Ambient,
     node::{Spawn, of_routes},
 };
 
@@ -22,6 +26,9 @@ pub type Map = BTreeMap<String, String>;
 pub struct MapMessage(pub Map);
 
 /// A component with one listener for string maps.
+///
+/// The listener runs on a thread of the component's own, one map at a time. So it may block, and may
+/// itself call [`MapComponent::send_message`] and the others; what waits in a circle fails at once.
 ///
 /// ```no_run
 /// use botzilla::{Map, MapComponent};
@@ -85,11 +92,15 @@ impl MapComponent {
         // By hand, because a function that is spawned hears no broadcasts, and a listener does.
         let blueprint = of_routes(move |routes| {
             let options = RouteOptions::new().broadcast(true);
-            routes.add_function::<MapMessage, _, _>(options, move |message, _| {
-                std::future::ready(Answer::Now(listener(message.0)))
+            let listener = Rc::new(listener);
+            // Called within the poll, where what it asks itself inherits path and deadline.
+            routes.add_blocking_function::<MapMessage, _, _>(options, move |message, _| {
+                let listener = listener.clone();
+                async move { Answer::Now(listener(message.0)) }
             });
         });
-        Spawn::new(node.clone(), name.to_owned(), blueprint).await?;
+        // On the node's thread a listener that asks somebody would keep the answer from coming.
+        Spawn::new(node.clone(), name.to_owned(), blueprint).own_thread().await?;
         Ok(Self { name: name.to_owned(), node: node.clone(), own_node: false })
     }
 
@@ -125,8 +136,9 @@ impl MapComponent {
     ///
     /// # Errors
     ///
-    /// The same.
+    /// The same; [`Reason::WouldBlock`] on the node's own thread.
     pub fn send_message(&self, name: &str, map: &Map) -> Result<Map, MapError> {
+        self.may_block(name, MapMessage::NAME)?;
         block_on(self.ask(name, map.clone()))
     }
 
@@ -134,8 +146,9 @@ impl MapComponent {
     ///
     /// # Errors
     ///
-    /// It couldn't be sent at all.
+    /// It couldn't be sent at all; [`Reason::WouldBlock`] on the node's own thread.
     pub fn broadcast_message(&self, map: &Map) -> Result<crate::BroadcastReport, CallError> {
+        self.may_block("everyone", MapMessage::NAME)?;
         let broadcast = self.node.broadcast_from(&self.name, MapMessage(map.clone()));
         block_on(broadcast.into_future())
     }
@@ -143,8 +156,20 @@ impl MapComponent {
     /// Stops listening and gives the name back, so that another may have it at once; blocks until
     /// what waits was answered, for 1 s at most. A node of its own ends with it.
     ///
+    /// From its own listener, or on the node's own thread, it begins all that and doesn't wait.
+    ///
     /// A program that just ends is noticed too, but its names stay taken for some seconds.
     pub fn close(&self) {
+        let by_itself = Ambient::current().is_some_and(|by| *by.component == *self.name);
+        if by_itself || self.node.is_this_thread() {
+            if self.own_node {
+                let node = self.node.clone();
+                self.node.spawn_here(async move { drop(node.shutdown(CLOSING).await) });
+            } else if let Some(hosted) = self.node.inner().hosted_named(&self.name) {
+                hosted.order_stop();
+            }
+            return;
+        }
         block_on(async {
             if self.own_node {
                 self.node.shutdown(CLOSING).await;
@@ -161,10 +186,26 @@ impl MapComponent {
     ///
     /// # Errors
     ///
-    /// The registry can't be asked.
+    /// The registry can't be asked; [`Reason::WouldBlock`] on the node's own thread.
     pub fn get_components(&self) -> Result<Vec<String>, CallError> {
+        self.may_block("registry", "List")?;
         block_on(self.node.components())
     }
+
+    /// The node's thread does the network and the deadlines: parked, it would wait for itself.
+    fn may_block(&self, to: &str, message: &str) -> Result<(), CallError> {
+        if self.node.is_this_thread() {
+            return Err(CallError::new(to, message, Reason::WouldBlock));
+        }
+        Ok(())
+    }
+}
+
+/// Any executor will do: none of the node's futures needs one of a kind.
+///
+/// A listener's thread is one of tokio's: its budget for one poll would be used up in here for good.
+fn block_on<F: Future>(future: F) -> F::Output {
+    futures_executor::block_on(tokio::task::unconstrained(future))
 }
 
 /// Why a string map wasn't answered.

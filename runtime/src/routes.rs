@@ -11,6 +11,7 @@ use crate::{
     context::Shared,
     ledger::Ledger,
     turn::{self, Control, OwningTurn},
+    watchdog,
 };
 
 /// How a handler is to be run. The default: in order, to its end.
@@ -117,11 +118,33 @@ impl<C: 'static> Routes<C> {
         F: Fn(M, Ctx<C>) -> Fut + 'static,
         Fut: Future<Output = Answer<M::Reply>> + 'static,
     {
+        self.add_beside::<M, F, Fut>(options, true, function);
+    }
+
+    /// Adds a handler without state that blocks its thread: others wait for it, so asking it can
+    /// close a cycle.
+    pub(crate) fn add_blocking_function<M, F, Fut>(&mut self, options: RouteOptions, function: F)
+    where
+        M: Message,
+        F: Fn(M, Ctx<C>) -> Fut + 'static,
+        Fut: Future<Output = Answer<M::Reply>> + 'static,
+    {
+        self.add_beside::<M, F, Fut>(options, false, function);
+    }
+
+    fn add_beside<M, F, Fut>(&mut self, options: RouteOptions, concurrent: bool, function: F)
+    where
+        M: Message,
+        F: Fn(M, Ctx<C>) -> Fut + 'static,
+        Fut: Future<Output = Answer<M::Reply>> + 'static,
+    {
         let function = Rc::new(function);
-        let run = Run::Beside(Rc::new(move |call, shared| {
-            Box::pin(turn::beside(function.clone(), call, shared, options.abort))
+        let run = Run::Beside(Rc::new(move |call, shared: Rc<Shared<C>>| {
+            let (pulse, hosted) = (shared.pulse.clone(), shared.hosted.clone());
+            let turn = turn::beside(function.clone(), call, shared, options.abort);
+            Box::pin(watchdog::watched_by(pulse, hosted, turn))
         }));
-        self.entries.push(Route { info: RouteInfo::of::<M>(options, true), run });
+        self.entries.push(Route { info: RouteInfo::of::<M>(options, concurrent), run });
     }
 
     pub(crate) fn infos(&self) -> Vec<RouteInfo> {

@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    Counters, Ctx, Node, Result, counters::RouteReport, hosted::{Hosted, Status}, node::is_public,
+    Counters, Ctx, Node, Result,
+    counters::RouteReport,
+    hosted::{Hosted, Status},
+    node::is_public,
+    watchdog,
 };
 
 /// Asks a node about one of its components. Sent to `node/<id>`.
@@ -116,7 +120,6 @@ impl Node {
     /// One of this node's components, in full.
     pub fn describe(&self, component: &str) -> Option<Description> {
         let hosted = self.inner().hosted_named(component)?;
-        let blocked = self.blocked().filter(|blocked| blocked.component == component);
         Some(Description {
             name: hosted.name.to_string(),
             node: self.id().to_string(),
@@ -126,7 +129,7 @@ impl Node {
             age_ms: ms(hosted.since.elapsed()),
             restarts: hosted.restarts.load(std::sync::atomic::Ordering::Relaxed),
             queued: hosted.mailbox.len() as u64,
-            blocks_ms: blocked.map(|blocked| ms(blocked.since.elapsed())),
+            blocks_ms: watchdog::blocks_since(&hosted).map(|since| ms(since.elapsed())),
             handlers: handlers(&hosted),
         })
     }

@@ -1,10 +1,12 @@
 //! Names the component that blocks its thread.
 //!
-//! A thread's pulse says which component runs and counts its polls; nothing on the message path
-//! reads a clock for it. One thread a process looks at all pulses.
+//! A thread's pulse says which component runs and counts its polls, of its turns and of what it runs
+//! beside them; nothing on the message path reads a clock for it. One thread a process looks at all pulses.
 
 use std::{
     fmt,
+    future::Future,
+    pin::pin,
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -26,8 +28,11 @@ pub(crate) struct Pulse {
     beats: AtomicU64,
     /// The number of the component that ran last.
     running: AtomicU64,
+    /// A component has the thread for itself.
+    is_own: AtomicBool,
     is_blocked: AtomicBool,
-    blocked: Mutex<Option<Blocked>>,
+    /// With the component's number.
+    blocked: Mutex<Option<(u64, Blocked)>>,
 }
 
 /// A component that has kept its thread too long.
@@ -91,6 +96,7 @@ impl Pulse {
         let pulse = Arc::new(Self {
             beats: AtomicU64::new(0),
             running: AtomicU64::new(0),
+            is_own: AtomicBool::new(false),
             is_blocked: AtomicBool::new(false),
             blocked: Mutex::default(),
         });
@@ -106,19 +112,29 @@ impl Pulse {
         Busy(self)
     }
 
+    /// This thread is one component's alone: it is there to be blocked.
+    pub(crate) fn is_own(&self) {
+        self.is_own.store(true, Relaxed);
+    }
+
     /// Who blocks the thread now.
     pub(crate) fn blocked(&self) -> Option<Blocked> {
-        self.blocked.lock().clone()
+        self.blocked.lock().as_ref().map(|(_, blocked)| blocked.clone())
     }
 
     fn name_it(&self, since: Instant) {
-        let Some(component) = crate::hosted::name_of(self.running.load(Relaxed)) else { return };
+        let number = self.running.load(Relaxed);
+        let Some(component) = crate::hosted::name_of(number) else { return };
         let mut blocked = self.blocked.lock();
         // It may have gone on between the look and the lock; then the next look decides.
         if blocked.is_none() && self.beats.load(Relaxed) % 2 == 1 {
-            *blocked = Some(Blocked { component: component.to_string(), since });
+            *blocked = Some((number, Blocked { component: component.to_string(), since }));
             drop(blocked);
             self.is_blocked.store(true, Relaxed);
+            if self.is_own.load(Relaxed) {
+                tracing::debug!(%component, "this component keeps its own thread busy; its messages wait");
+                return;
+            }
             tracing::warn!(
                 %component,
                 "this component blocks its thread, and with it everything on that thread; await instead, or spawn it with `own_thread`"
@@ -136,11 +152,35 @@ impl Drop for Busy<'_> {
         pulse.beats.store(pulse.beats.load(Relaxed) + 1, Relaxed);
         if pulse.is_blocked.load(Relaxed)
             && pulse.is_blocked.swap(false, Relaxed)
-            && let Some(was) = pulse.blocked.lock().take()
+            && let Some((_, was)) = pulse.blocked.lock().take()
+            && !pulse.is_own.load(Relaxed)
         {
             tracing::warn!(component = %was.component, for_ms = was.since.elapsed().as_millis(), "no longer blocks its thread");
         }
     }
+}
+
+/// Since when a component blocks its thread, whichever that is.
+pub(crate) fn blocks_since(hosted: &Hosted) -> Option<Instant> {
+    let watched = watched().lock();
+    watched.iter().filter_map(Weak::upgrade).find_map(|pulse| match &*pulse.blocked.lock() {
+        Some((number, blocked)) if *number == hosted.number => Some(blocked.since),
+        _ => None,
+    })
+}
+
+/// Runs what a component does beside its turns.
+pub(crate) async fn watched_by<F: Future>(
+    pulse: Arc<Pulse>,
+    hosted: Arc<Hosted>,
+    future: F,
+) -> F::Output {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| {
+        let _busy = pulse.enter(&hosted);
+        future.as_mut().poll(cx)
+    })
+    .await
 }
 
 impl fmt::Debug for Pulse {

@@ -15,6 +15,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
+    thread::ThreadId,
     time::{Duration, Instant},
 };
 
@@ -66,6 +67,8 @@ pub(crate) struct Inner {
     /// Changes whenever a target may have moved; what was looked up before is then looked up anew.
     generation: AtomicU64,
     arbiter: ArbiterHandle,
+    /// The one that does the network and the deadlines.
+    thread: ThreadId,
     pulse: Arc<Pulse>,
     phase: Mutex<Phase>,
     /// Counts of connections that have ended, by route and direction.
@@ -319,6 +322,16 @@ impl Node {
             });
         });
         output.await.ok()
+    }
+
+    /// Whether the code that runs now is on the node's thread.
+    pub(crate) fn is_this_thread(&self) -> bool {
+        std::thread::current().id() == self.0.thread
+    }
+
+    /// Runs a future on the node's thread.
+    pub(crate) fn spawn_here(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.0.arbiter.spawn(future);
     }
 
     /// Runs a future on the node's thread for as long as the node lives, at most.

@@ -24,6 +24,7 @@ use crate::{
     routes::{RouteInfo, RouteOptions, Routes},
     supervisor::{Life, Supervisor},
     turn::{self, OwningTurn, TurnEnd},
+    watchdog,
 };
 
 /// What [`Node::spawn`] takes: a factory of a component, or a handler that is a function.
@@ -101,23 +102,35 @@ impl<C: 'static> Spawn<C> {
         let (described, description) = oneshot::channel();
         let (hosted_here, hosted) = oneshot::channel::<Option<Arc<Hosted>>>();
         let (started, start) = oneshot::channel();
+        if let Some(taken) = node.taken(&name) {
+            return Err(taken);
+        }
         let build = {
             let node = node.clone();
             let plan = blueprint.plan;
             move || {
+                let thread = own_thread.then(OwnThread::current);
                 let Plan { routes, life } = plan();
                 drop(described.send(routes.infos()));
                 actix_rt::spawn(async move {
+                    // However it goes: with the component its thread ends.
+                    let _thread = thread;
                     let Ok(Some(hosted)) = hosted.await else { return };
-                    let shared = Shared::new(node, hosted);
+                    let shared = Shared::new(node, hosted.clone());
                     Supervisor::new(shared, life, routes.entries, started).start();
+                    if own_thread {
+                        hosted.ended().await;
+                    }
                 });
             }
         };
-        let arbiter = if own_thread { node.own_arbiter().await } else { Some(node.0.arbiter.clone()) };
         let down = || SpawnError::ShuttingDown { name: name.to_string() };
-        let arbiter = arbiter.ok_or_else(down)?;
-        if !arbiter.spawn_fn(build) {
+        let began = if own_thread {
+            node.own_arbiter().await.ok_or_else(down)?.run(build)
+        } else {
+            node.0.arbiter.spawn_fn(build)
+        };
+        if !began {
             return Err(down());
         }
         let infos = description.await.map_err(|_| SpawnError::StartFailed {
@@ -154,6 +167,29 @@ impl<C: 'static> IntoFuture for Spawn<C> {
 impl<C> fmt::Debug for Spawn<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Spawn").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A component's own thread. Dropped, it ends.
+struct OwnThread(Option<actix_rt::ArbiterHandle>);
+
+impl OwnThread {
+    fn current() -> Self {
+        watchdog::Pulse::of_this_thread().is_own();
+        Self(actix_rt::Arbiter::try_current())
+    }
+
+    /// Leaves the thread's end to what runs on it. False: it has ended.
+    fn run(mut self, build: impl FnOnce() + Send + 'static) -> bool {
+        self.0.take().is_some_and(|thread| thread.spawn_fn(build))
+    }
+}
+
+impl Drop for OwnThread {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            thread.stop();
+        }
     }
 }
 
@@ -218,13 +254,25 @@ impl Node {
         Ok(hosted)
     }
 
-    /// A new thread with an arbiter, which ends with the node.
-    async fn own_arbiter(&self) -> Option<actix_rt::ArbiterHandle> {
+    /// Why the name can't be had on this node, before anything is started for it.
+    fn taken(&self, name: &Name) -> Option<SpawnError> {
+        let taken = self.0.components.read().contains_key(name);
+        taken.then(|| SpawnError::NameTaken {
+            name: name.to_string(),
+            holder: "another component of this node".to_owned(),
+        })
+    }
+
+    /// A new thread with an arbiter, which ends with the node at the latest.
+    async fn own_arbiter(&self) -> Option<OwnThread> {
         let node = self.clone();
         self.on_thread(move || async move {
             let handle = actix_rt::Arbiter::new().handle();
-            node.0.threads.lock().push(handle.clone());
-            handle
+            let mut threads = node.0.threads.lock();
+            // Those that have ended with their components take nothing any more.
+            threads.retain(|thread| thread.spawn_fn(|| ()));
+            threads.push(handle.clone());
+            OwnThread(Some(handle))
         })
         .await
     }

@@ -50,6 +50,7 @@ pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Re
             conduits: Mutex::default(),
             generation: AtomicU64::new(0),
             arbiter,
+            thread: std::thread::current().id(),
             pulse: Pulse::of_this_thread(),
             phase: Mutex::new(Phase::Running),
             past: Mutex::default(),
