@@ -24,25 +24,25 @@ struct Marks {
 }
 
 impl Cancels {
-    pub(super) fn cancelled(&self, id: u64) {
+    /// Marks a message that is still owed an end, and returns whom to wake.
+    ///
+    /// Under the lock of the session that owes it: what ends a message there sweeps its mark out
+    /// afterwards, so a mark made for one that had ended would stay as long as the connection.
+    #[must_use]
+    pub(super) fn cancelled(&self, id: u64) -> Option<Waker> {
         let mut marks = self.marks.lock();
         marks.gone.insert(id);
-        let waker = marks.waiting.remove(&id);
-        drop(marks);
         self.in_use.store(true, Ordering::Release);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        marks.waiting.remove(&id)
     }
 
-    /// The connection ended: no asker is there any more.
-    pub(super) fn end(&self) {
+    /// The connection ended: no asker is there any more. Returns whom to wake.
+    #[must_use]
+    pub(super) fn end(&self) -> Vec<Waker> {
         let mut marks = self.marks.lock();
         marks.ended = true;
-        let waiting = std::mem::take(&mut marks.waiting);
-        drop(marks);
         self.in_use.store(true, Ordering::Release);
-        waiting.into_values().for_each(Waker::wake);
+        std::mem::take(&mut marks.waiting).into_values().collect()
     }
 
     pub(super) fn is_gone(&self, id: u64, asks: bool) -> bool {
@@ -59,7 +59,7 @@ impl Cancels {
         Poll::Pending
     }
 
-    /// The message has ended: its marks go.
+    /// The message has ended in the session: its marks go.
     pub(super) fn answered(&self, id: u64) {
         if self.in_use.load(Ordering::Acquire) {
             let mut marks = self.marks.lock();
@@ -70,6 +70,14 @@ impl Cancels {
                 self.in_use.store(false, Ordering::Release);
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Cancels {
+    /// How many messages are marked.
+    pub(super) fn len(&self) -> usize {
+        self.marks.lock().gone.len()
     }
 }
 

@@ -288,6 +288,18 @@ impl Link {
         }
     }
 
+    /// The other side no longer waits for its message.
+    pub(super) fn cancelled(&self, id: u64) {
+        let mut state = self.state.lock();
+        // It may have ended since this was read.
+        let owed = state.session.as_mut().is_some_and(|session| session.owes(id));
+        let waker = if owed { self.cancels.cancelled(id) } else { None };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
@@ -309,11 +321,11 @@ impl Link {
         let mut state = self.state.lock();
         let mut session = state.session.take()?;
         self.open.store(false, Ordering::Release);
-        self.cancels.end();
+        let mut wakers = self.cancels.end();
         let why: Arc<str> = why.into();
         state.why = Some(Arc::clone(&why));
         state.last_heard = session.last_received();
-        let mut wakers: Vec<Waker> = state.waker.take().into_iter().collect();
+        wakers.extend(state.waker.take());
         state.waiting.fail(&why, &mut wakers);
         let owed = session.awaited_there();
         let tickets = session

@@ -286,7 +286,7 @@ impl Driver {
                 self.routes[index] = Some(Arc::new(InboundRoute { info, resolved }));
             }
             Event::Cancelled { id } => {
-                self.link.cancels.cancelled(id);
+                self.link.cancelled(id);
                 if let Some(host) = self.host.upgrade() {
                     host.cancelled(&self.link, id);
                 }

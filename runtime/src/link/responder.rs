@@ -36,11 +36,11 @@ impl Responder {
     pub(crate) fn reply(mut self, payload: Bytes) {
         if let Some(link) = self.link.take() {
             let id = self.id;
-            link.cancels.answered(id);
             match self.kind {
                 Kind::Ask => link.answer(|session| session.reply(id, payload)),
                 Kind::Tell => link.answer(|session| session.delivered(id)),
             }
+            link.cancels.answered(id);
         }
     }
 
@@ -50,8 +50,8 @@ impl Responder {
             && let Some(link) = self.link.take()
         {
             let id = self.id;
-            link.cancels.answered(id);
             link.answer(|session| session.delivered(id));
+            link.cancels.answered(id);
         }
     }
 
@@ -59,8 +59,8 @@ impl Responder {
     pub(crate) fn fail(mut self, failure: Failure) {
         if let Some(link) = self.link.take() {
             let id = self.id;
-            link.cancels.answered(id);
             link.answer(|session| session.fail(id, failure));
+            link.cancels.answered(id);
         }
     }
 

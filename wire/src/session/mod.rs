@@ -376,6 +376,11 @@ impl<T> Session<T> {
         owed.filter(|owed| !owed.ended && !owed.cancelled).count()
     }
 
+    /// Whether that message of the peer has not ended yet.
+    pub fn owes(&mut self, id: u64) -> bool {
+        self.inbound.owed.get_mut(id).is_some_and(|owed| !owed.ended)
+    }
+
     /// The routes that we send on. A message counts as sent when it leaves.
     pub fn outbound_routes(&self) -> impl Iterator<Item = (RouteNo, &Route, RouteCounters)> {
         let routes = (0..).zip(&self.outbound.routes.list);

@@ -139,6 +139,28 @@ fn a_cancelled_ask_is_made_known_to_the_other_side() {
 }
 
 #[test]
+fn a_cancel_that_comes_with_the_end_leaves_nothing_behind() {
+    run(async {
+        let shelf = Shelf::default();
+        let (a, b) = (make(1).start(echo), make(2).start(shelf.put()));
+        let link = a.connect(&b).await;
+        let (ticket, _ended) = ticket();
+        let sent = link.send(ask("b", ""), ticket).await;
+        let id = sent.map_err(|(_, why)| why).unwrap();
+        until(|| shelf.len() == 1).await;
+        let theirs = b.links.current(a.id).unwrap();
+        assert!(link.cancel(id).is_none());
+        until(|| theirs.cancels.len() == 1).await;
+        let inbound = shelf.take().pop().unwrap();
+        inbound.responder.reply(Bytes::new());
+        assert_eq!(theirs.cancels.len(), 0);
+        // It was read before the end and is handed out after it.
+        theirs.cancelled(1);
+        assert_eq!(theirs.cancels.len(), 0);
+    });
+}
+
+#[test]
 fn any_thread_sends_and_answers_without_a_runtime() {
     run(async {
         let shelf = Shelf::default();
