@@ -14,6 +14,8 @@ pub fn similar<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Ve
         .filter(|(distance, _)| *distance <= budget)
         .collect();
     found.sort_unstable();
+    // Several may know of the same one.
+    found.dedup();
     found
         .into_iter()
         .take(SHOWN)
@@ -59,6 +61,7 @@ mod tests {
         assert_eq!(similar("Lidar", names), ["lidar"]);
         assert_eq!(similar("baterry", names), ["battery"]);
         assert_eq!(similar("arm/lef", names), ["arm/left"]);
+        assert_eq!(similar("drove", names.iter().chain(&names).copied()), ["drive"]);
         assert!(similar("camera", names).is_empty());
         assert!(similar("", names).is_empty());
     }
