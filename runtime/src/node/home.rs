@@ -126,15 +126,35 @@ impl Node {
         }
         let decision = self.inner().directory.announce(&hosted.name, facts(hosted));
         let name = hosted.name.to_string();
-        match decision.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(Refused::Held { by, .. } | Refused::NameLost { to: by, .. })) => {
+        let deadline = Instant::now() + config.registry_time;
+        match self.deadlines().within(deadline, decision).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(Refused::Held { by, .. } | Refused::NameLost { to: by, .. }))) => {
                 Err(SpawnError::NameTaken { name, holder: by.to_string() })
             }
-            Ok(Err(refused)) => {
+            Ok(Ok(Err(refused))) => {
                 Err(SpawnError::NotRegistered { name, reason: refused.to_string() })
             }
-            Err(_) => Err(SpawnError::ShuttingDown { name }),
+            Ok(Err(_)) => Err(SpawnError::ShuttingDown { name }),
+            Err(_) => Err(SpawnError::NotRegistered { name, reason: self.undecided() }),
+        }
+    }
+
+    /// Why the registry gave no answer in its time, as far as this node can tell.
+    fn undecided(&self) -> String {
+        let config = &self.inner().config;
+        let waited = config.registry_time;
+        let at = self.registry().map_or_else(String::new, |address| format!(" at {address}"));
+        if self.inner().directory.status().borrow().in_touch {
+            format!(
+                "the registry{at} hasn't decided within {waited:?} (it may have just started); try \
+                 again, or raise `registry_time`"
+            )
+        } else {
+            format!(
+                "the registry{at} wasn't reached within {waited:?}; start it (`botzilla registry`), \
+                 or raise `registry_time`"
+            )
         }
     }
 }
