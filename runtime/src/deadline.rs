@@ -16,6 +16,8 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
 const TICK_MS: u64 = 2;
+/// A driver that is so late isn't polled at all.
+const LATE: Duration = Duration::from_millis(50);
 const SLOTS: usize = 4096;
 const NONE: u32 = u32::MAX;
 
@@ -116,6 +118,21 @@ impl Deadlines {
     }
 }
 
+impl Deadlines {
+    /// Fires what should have been fired long ago: the driver's thread is blocked, but who waits may
+    /// be on another. Called now and then by the watchdog.
+    pub(crate) fn rescue(&self, now: Instant) {
+        let mut due = Vec::new();
+        {
+            let mut wheel = self.wheel.lock();
+            if wheel.alarm_at().is_some_and(|at| at + LATE <= now) {
+                wheel.advance(now, &mut due);
+            }
+        }
+        due.into_iter().for_each(Waker::wake);
+    }
+}
+
 /// The deadline passed first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expired;
@@ -212,6 +229,10 @@ impl Wheel {
         }
         self.now = self.now.max(current + 1);
         self.alarm = self.next_tick().unwrap_or(u64::MAX);
+        self.alarm_at()
+    }
+
+    fn alarm_at(&self) -> Option<Instant> {
         (self.alarm != u64::MAX)
             .then(|| self.start + Duration::from_millis(self.alarm * TICK_MS))
     }
