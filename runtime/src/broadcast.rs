@@ -10,7 +10,6 @@ use std::{
 
 use botzilla_wire::{
     Code, Encoding, Failure, Kind, Name, NodeId,
-    fingerprint::Layout,
     route::{Route, Scope},
 };
 use bytes::{BufMut, Bytes, BytesMut};
@@ -20,13 +19,14 @@ use tokio::sync::oneshot;
 use crate::{
     CallError, Message, Node, Reason, Sent,
     ask::remote_answer,
-    call::{Body, Call, EncodedTo, Head, Seat, encode_to_bytes, failure},
+    call::{Body, Call, EncodedTo, Head, Seat, encode_to_send, failure},
     conduit::{Terms, expired},
     credit::{Class, NoCredit},
     directory::messages::REGISTRY,
     hosted::Hosted,
     link::{Inbound, NotSent, Outgoing},
     node::{check_schema, is_public},
+    routes::layout_of,
     ticket::{Letter, Tells, Ticket},
 };
 
@@ -144,12 +144,11 @@ impl<M: Message> IntoFuture for Broadcast<M> {
         // Outside a handler's poll there is no ambience: it is taken here, where the caller is.
         let terms = Terms::now(self.time.unwrap_or_else(|| self.node.default_time()));
         Box::pin(async move {
-            let layout = Layout::of::<M, M::Reply>().ok();
+            let layout = layout_of::<M>();
             let encoding = if layout.is_some() { Encoding::Bincode } else { Encoding::Json };
             let target = self.group.clone().unwrap_or_else(|| "everyone".to_owned());
             let failed = |reason| CallError::new(target.clone(), M::NAME, reason);
-            let payload = encode_to_bytes(encoding, &self.message)
-                .map_err(|error| failed(Reason::Codec(format!("it can't be encoded: {error}"))))?;
+            let payload = encode_to_send(encoding, &self.message).map_err(failed)?;
             let cast = Cast {
                 scope: scope(self.group.as_deref()).map_err(failed)?,
                 message: M::NAME.to_owned(),
@@ -399,9 +398,9 @@ pub(crate) fn fan_out(node: &Node, peer: NodeId, inbound: Inbound) {
     };
     let (mut report, waiting) = deliver_here(node, peer, info.sender.as_ref(), &cast, deadline);
     let encoding = cast.encoding;
-    let answer = move |report: &BroadcastReport| match encode_to_bytes(encoding, report) {
+    let answer = move |report: &BroadcastReport| match encode_to_send(encoding, report) {
         Ok(bytes) => responder.reply(bytes),
-        Err(error) => responder.fail(failure(Code::Panicked, true, error.to_string())),
+        Err(reason) => responder.fail(failure(Code::Panicked, true, reason.to_string())),
     };
     if waiting.is_empty() {
         return answer(&report);
@@ -565,8 +564,8 @@ mod tests {
             ignored: names(&["battery"]),
             ..BroadcastReport::default()
         };
-        let json = encode_to_bytes(Encoding::Json, &report).unwrap();
-        let hex: String = encode_to_bytes(Encoding::Bincode, &report)
+        let json = encode_to_send(Encoding::Json, &report).unwrap();
+        let hex: String = encode_to_send(Encoding::Bincode, &report)
             .unwrap()
             .iter()
             .map(|byte| format!("{byte:02x}"))

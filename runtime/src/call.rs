@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::{
-    Data, Message,
+    Data, Message, Reason,
     contain::{self, Panicked},
     credit::Class,
     hosted::Hosted,
@@ -61,7 +61,7 @@ impl<M: Message> Envelope for TypedCall<M> {
             TypedTo::Asker(asker) => drop(asker.send(Err(failure))),
             TypedTo::Told(told) => told.failed(failure),
         }
-        drop_contained(self.message);
+        contain::drop_value(self.message);
     }
 
     fn is_cancelled(&self) -> bool {
@@ -316,20 +316,21 @@ impl<R: Data> ReplyTo<R> {
         match std::mem::replace(&mut self.to, To::Over) {
             To::Asker(asker) => {
                 self.settle(Settled::Delivered);
-                drop(asker.send(Ok(reply)));
+                // If nobody waits any more, it ends here.
+                contain::drop_value(asker.send(Ok(reply)));
             }
             To::Told(told) => {
-                drop_contained(reply);
+                contain::drop_value(reply);
                 self.settle(Settled::Delivered);
                 told.delivered();
             }
             To::Encoded(_, EncodedTo::Told(told)) => {
-                drop_contained(reply);
+                contain::drop_value(reply);
                 self.settle(Settled::Delivered);
                 told.delivered();
             }
             To::Encoded(_, EncodedTo::Remote(responder, Kind::Tell)) => {
-                drop_contained(reply);
+                contain::drop_value(reply);
                 self.settle(Settled::Delivered);
                 responder.delivered();
             }
@@ -379,7 +380,7 @@ fn encode<R: Data>(encoding: Encoding, reply: R) -> Result<Bytes, Failure> {
     }
 }
 
-pub(crate) fn encode_to_bytes<T: serde::Serialize>(
+fn encode_to_bytes<T: serde::Serialize>(
     encoding: Encoding,
     value: &T,
 ) -> Result<Bytes, encoding::EncodeError> {
@@ -388,11 +389,15 @@ pub(crate) fn encode_to_bytes<T: serde::Serialize>(
     Ok(bytes.into())
 }
 
-fn drop_contained<T>(value: T) {
-    if std::mem::needs_drop::<T>()
-        && let Err(panicked) = contain::catch(AssertUnwindSafe(|| drop(value)))
-    {
-        tracing::warn!(%panicked, "a reply that nobody asked for panicked when it was dropped");
+/// Encodes what is about to be sent; if it can't be, or panics, that is the sender's to know.
+pub(crate) fn encode_to_send<T: serde::Serialize>(
+    encoding: Encoding,
+    value: &T,
+) -> Result<Bytes, Reason> {
+    match contain::catch(|| encode_to_bytes(encoding, value)) {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => Err(Reason::Codec(format!("it can't be encoded: {error}"))),
+        Err(panicked) => Err(Reason::Codec(format!("its encoder panicked: {panicked}"))),
     }
 }
 

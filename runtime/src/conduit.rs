@@ -17,7 +17,6 @@ use std::{
 
 use botzilla_wire::{
     Encoding, Failure, Kind, Name, NodeId,
-    fingerprint::Layout,
     route::{Route, Scope},
 };
 use bytes::Bytes;
@@ -27,11 +26,12 @@ use tokio::sync::oneshot;
 use crate::{
     Message, Node, Reason,
     ambient::Ambient,
-    call::{Body, Call, EncodedTo, Head, Seat, TypedCall, TypedTo, encode_to_bytes},
+    call::{Body, Call, EncodedTo, Head, Seat, TypedCall, TypedTo, encode_to_send},
     credit::{Class, NoCredit},
     directory::Located,
     hosted::Hosted,
     link::{Ended, Link, NotSent, Outgoing},
+    routes::layout_of,
     ticket::{Letter, Sent, Tells, Ticket, Told},
 };
 
@@ -604,7 +604,7 @@ impl Conduit {
             .is_some_and(|handler| handler.fingerprint.is_none());
         let key = RouteKey::Typed(TypeId::of::<M>(), urgent, theirs_is_json);
         self.cached_route(key, || {
-            let layout = if theirs_is_json { None } else { Layout::of::<M, M::Reply>().ok() };
+            let layout = if theirs_is_json { None } else { layout_of::<M>() };
             Route {
                 scope: Scope::Component(self.target.clone()),
                 sender: self.sender.clone(),
@@ -650,7 +650,7 @@ impl Conduit {
         let Some(at) = hosted.route_named(M::NAME) else {
             return Err(Reason::NoHandler(hosted.handles()));
         };
-        let ours = Layout::of::<M, M::Reply>().ok();
+        let ours = layout_of::<M>();
         let encoding = match (&ours, &hosted.routes[at].layout) {
             (Some(ours), Some(theirs)) if ours.fingerprint() == theirs.fingerprint() => {
                 Encoding::Bincode
@@ -658,8 +658,7 @@ impl Conduit {
             (Some(_), Some(theirs)) => return Err(Reason::WrongSchema(theirs.text().to_owned())),
             _ => Encoding::Json,
         };
-        let payload = encode_to_bytes(encoding, &typed.message)
-            .map_err(|error| Reason::Codec(format!("it can't be encoded: {error}")))?;
+        let payload = encode_to_send(encoding, &typed.message)?;
         Ok(Raw { message: M::NAME.to_owned(), encoding, payload, terms: typed.terms })
     }
 }
@@ -751,8 +750,7 @@ fn awaited(link: &Arc<Link>, id: u64, ended: oneshot::Receiver<Ended>) -> Awaite
 }
 
 fn encode<M: Message>(route: &Route, message: &M) -> Result<Bytes, Reason> {
-    encode_to_bytes(route.encoding, message)
-        .map_err(|error| Reason::Codec(format!("it can't be encoded: {error}")))
+    encode_to_send(route.encoding, message)
 }
 
 fn unsent(ticket: Ticket) {

@@ -40,6 +40,15 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(f)).map_err(Panicked::new)
 }
 
+/// Drops what may panic when it is dropped.
+pub(crate) fn drop_value<T>(value: T) {
+    if std::mem::needs_drop::<T>()
+        && let Err(panicked) = catch(|| drop(value))
+    {
+        tracing::error!(%panicked, dropped = std::any::type_name::<T>(), "a value panicked when it was dropped");
+    }
+}
+
 /// Cuts at a character's boundary.
 pub(crate) fn shorten(mut text: String, max: usize) -> String {
     if text.len() > max {

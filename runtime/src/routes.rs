@@ -8,6 +8,7 @@ use futures_util::future::LocalBoxFuture;
 use crate::{
     Answer, Component, Ctx, Handler, Message,
     call::Call,
+    contain,
     context::Shared,
     ledger::Ledger,
     turn::{self, Control, OwningTurn},
@@ -160,11 +161,16 @@ impl RouteInfo {
             options,
             concurrent,
             fallible: M::FALLIBLE,
-            layout: Layout::of::<M, M::Reply>().ok().map(Arc::new),
+            layout: layout_of::<M>().map(Arc::new),
             schemas: Schemas::of::<M>,
             ledger: Arc::default(),
         }
     }
+}
+
+/// A message's layout; `None` if it can't be traced. Tracing runs the type's own `Deserialize`.
+pub(crate) fn layout_of<M: Message>() -> Option<Layout> {
+    contain::catch(Layout::of::<M, M::Reply>).ok()?.ok()
 }
 
 impl Schemas {

@@ -16,7 +16,7 @@ use botzilla_wire::{Failure, Name, fingerprint::Layout};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{CallError, Message, Reason, link::Ended};
+use crate::{CallError, Message, Reason, link::Ended, routes::layout_of};
 
 /// Gets the outcome of one message that went over a connection.
 #[derive(Debug)]
@@ -81,10 +81,10 @@ impl Letter {
 }
 
 fn difference<M: Message>(theirs: &str) -> String {
-    match Layout::of::<M, M::Reply>() {
-        Ok(ours) => Layout::first_difference(ours.text(), theirs)
+    match layout_of::<M>() {
+        Some(ours) => Layout::first_difference(ours.text(), theirs)
             .unwrap_or_else(|| "their layouts differ".to_owned()),
-        Err(error) => format!("ours can't be traced ({error})"),
+        None => "ours can't be traced".to_owned(),
     }
 }
 

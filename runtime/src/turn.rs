@@ -170,7 +170,10 @@ async fn drive<R: crate::Data>(
     // What the handler held is dropped here, inside the containment: a Drop may panic too.
     match contain::catch(|| slot.set(None)) {
         Ok(()) => end,
-        Err(panicked) => End::Panicked(panicked),
+        Err(panicked) => {
+            contain::drop_value(end);
+            End::Panicked(panicked)
+        }
     }
 }
 
