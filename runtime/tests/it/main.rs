@@ -1,8 +1,22 @@
 //! Behaviour through the public surface.
 #![expect(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 
+mod broadcast;
+mod callers;
+mod child;
+mod client;
+mod damage;
+mod hostile;
+mod kinds;
+mod limits;
+mod load;
 mod local;
 mod mended_threads;
+mod misbehave;
+mod parts;
+mod remote;
+mod strangers;
 mod tidy;
 mod turns;
 mod ui;
+mod world;
