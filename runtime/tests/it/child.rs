@@ -42,7 +42,7 @@ impl Child {
             .env(PARTS, parts.join(","))
             // What is measured is what the node holds, not what the allocator keeps for later: large
             // blocks go back at once, and there is one heap.
-            .env("MALLOC_MMAP_THRESHOLD_", "65536")
+            .env("MALLOC_MMAP_THRESHOLD_", "8192")
             .env("MALLOC_TRIM_THRESHOLD_", "65536")
             .env("MALLOC_ARENA_MAX", "1")
             .stdin(Stdio::piped())

@@ -228,8 +228,12 @@ fn nested_asks_inherit_what_is_left_of_the_deadline() {
         // The innermost gives up when the outermost does, not 30 s later.
         let began = Instant::now();
         let short = Duration::from_millis(300);
-        let error = two.component("a").ask(chain(&["b", "gate"], 60_000)).within(short).await;
-        assert!(matches!(reason(error), Reason::Expired { .. }));
+        let asked = two.component("a").ask(chain(&["b", "gate"], 60_000)).within(short).await;
+        match asked {
+            // Word of it may just get through.
+            Ok(answer) => assert!(answer.unwrap_err().contains("no answer within")),
+            Err(error) => assert!(matches!(error.reason(), Reason::Expired { .. }), "{error}"),
+        }
         assert!(began.elapsed() < Duration::from_secs(20));
         let again = two.component("b").ask(chain(&[], 0)).await.unwrap();
         assert_eq!(again.unwrap().len(), 1, "it is free again");
