@@ -160,7 +160,7 @@ impl MapComponent {
     ///
     /// A program that just ends is noticed too, but its names stay taken for some seconds.
     pub fn close(&self) {
-        let by_itself = Ambient::current().is_some_and(|by| *by.component == *self.name);
+        let by_itself = Ambient::current().is_some_and(|by| by.component.as_deref() == Some(&*self.name));
         if by_itself || self.node.is_this_thread() {
             if self.own_node {
                 let node = self.node.clone();
