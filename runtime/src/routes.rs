@@ -142,7 +142,8 @@ impl<C: 'static> Routes<C> {
         let function = Rc::new(function);
         let run = Run::Beside(Rc::new(move |call, shared: Rc<Shared<C>>| {
             let (pulse, hosted) = (shared.pulse.clone(), shared.hosted.clone());
-            let turn = turn::beside(function.clone(), call, shared, options.abort);
+            let how = turn::Beside { abort: options.abort, concurrent };
+            let turn = turn::beside(function.clone(), call, shared, how);
             Box::pin(watchdog::watched_by(pulse, hosted, turn))
         }));
         self.entries.push(Route { info: RouteInfo::of::<M>(options, concurrent), run });

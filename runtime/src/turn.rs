@@ -110,11 +110,19 @@ where
     })
 }
 
+/// How a handler without state is run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beside {
+    pub(crate) abort: bool,
+    /// It waits for others without anybody waiting for it.
+    pub(crate) concurrent: bool,
+}
+
 pub(crate) async fn beside<C, M, F, Fut>(
     function: Rc<F>,
     call: Call,
     shared: Rc<Shared<C>>,
-    abort: bool,
+    how: Beside,
 ) where
     C: 'static,
     M: Message,
@@ -122,9 +130,10 @@ pub(crate) async fn beside<C, M, F, Fut>(
     Fut: Future<Output = Answer<M::Reply>>,
 {
     let Some((message, head, mut to)) = call.open::<M>(shared.limits()) else { return };
-    // Its component doesn't wait with it: it can't close a cycle.
-    let ambient = shared.ambient(&head).of_nobody();
-    let cancel = Cancel::new(abort);
+    let ambient = shared.ambient(&head);
+    // Its component doesn't wait with it, unless it holds the thread: it can't close a cycle.
+    let ambient = if how.concurrent { ambient.of_nobody() } else { ambient };
+    let cancel = Cancel::new(how.abort);
     let ctx = Ctx::for_call(shared, head, Some(cancel.clone()));
     let control = Control::default();
     let end = match contain::catch(|| function(message, ctx)) {
