@@ -290,9 +290,9 @@ impl Link {
 
     /// The other side no longer waits for its message.
     pub(super) fn cancelled(&self, id: u64) {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         // It may have ended since this was read.
-        let owed = state.session.as_mut().is_some_and(|session| session.owes(id));
+        let owed = state.session.as_ref().is_some_and(|session| session.owes(id));
         let waker = if owed { self.cancels.cancelled(id) } else { None };
         drop(state);
         if let Some(waker) = waker {

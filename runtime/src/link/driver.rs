@@ -49,15 +49,11 @@ const REPLACED: &str = "the connection has ended";
 /// How a connection ended.
 pub(super) struct End {
     why: String,
-    remote_closed: bool,
 }
 
 impl End {
     fn cut(why: impl Into<String>) -> Self {
-        Self {
-            why: why.into(),
-            remote_closed: false,
-        }
+        Self { why: why.into() }
     }
 }
 
@@ -286,10 +282,8 @@ impl Driver {
                 self.routes[index] = Some(Arc::new(InboundRoute { info, resolved }));
             }
             Event::Cancelled { id } => {
+                // Whoever runs or queues the message asks its responder.
                 self.link.cancelled(id);
-                if let Some(host) = self.host.upgrade() {
-                    host.cancelled(&self.link, id);
-                }
             }
             Event::Closed { reason, detail } => {
                 let mut why = match reason {
@@ -299,8 +293,7 @@ impl Driver {
                 if !detail.is_empty() {
                     why = format!("{why} ({detail})");
                 }
-                let remote_closed = reason != CloseReason::Answer;
-                self.closed = Some(End { why, remote_closed });
+                self.closed = Some(End { why });
             }
             event => end_ticket(event),
         }
@@ -428,7 +421,7 @@ impl Driver {
         // Outcomes that came before the end count; requests that came are never run.
         self.events.drain(..).for_each(end_ticket);
         if let Some(links) = self.links.upgrade() {
-            links.ended(&self.link, &end.why, end.remote_closed);
+            links.ended(&self.link, &end.why);
         } else if let Some(remains) = self.link.end(&end.why) {
             remains.end();
         }

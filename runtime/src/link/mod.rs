@@ -139,12 +139,10 @@ impl fmt::Debug for InboundRoute {
 pub(crate) trait Host: Send + Sync + 'static {
     /// A message came in.
     fn request(&self, link: &Arc<Link>, inbound: Inbound);
-    /// Its sender no longer waits for the message `id`.
-    fn cancelled(&self, link: &Arc<Link>, id: u64);
     /// A connection is there; it is the current one of its peer.
     fn up(&self, link: &Arc<Link>);
     /// A connection has ended, all that was open on it included.
-    fn down(&self, link: &Arc<Link>, why: &str, remote_closed: bool);
+    fn down(&self, link: &Arc<Link>, why: &str);
     /// What went over a connection that has ended, by route. Follows [`Host::down`].
     fn counted(&self, peer: NodeId, counters: Counters);
 }

@@ -86,9 +86,9 @@ impl Drop for Responder {
     fn drop(&mut self) {
         if let Some(link) = self.link.take() {
             let id = self.id;
-            link.cancels.answered(id);
             let failure = Failure::failed(Code::NoReply, "the handler ended without a reply");
             link.answer(|session| session.fail(id, failure));
+            link.cancels.answered(id);
         }
     }
 }

@@ -236,7 +236,7 @@ impl Links {
             table.peers.get(&peer).and_then(|peer| peer.current.clone())
         };
         if let Some(old) = old {
-            self.ended(&old, "a newer connection took its place", false);
+            self.ended(&old, "a newer connection took its place");
         }
         let now = Instant::now();
         let limits = &self.local.limits;
@@ -273,7 +273,7 @@ impl Links {
     }
 
     /// A connection has ended; called once or more, by whoever notices.
-    pub(super) fn ended(&self, link: &Arc<Link>, why: &str, remote_closed: bool) {
+    pub(super) fn ended(&self, link: &Arc<Link>, why: &str) {
         let Some(remains) = link.end(why) else { return };
         let peer = link.peer();
         {
@@ -301,7 +301,7 @@ impl Links {
         }
         let counters = remains.end();
         if let Some(host) = self.host.upgrade() {
-            host.down(link, why, remote_closed);
+            host.down(link, why);
             host.counted(peer, counters);
         }
         self.changed.notify_waiters();

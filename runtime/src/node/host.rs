@@ -35,15 +35,11 @@ impl Host for Inner {
         }
     }
 
-    fn cancelled(&self, _: &Arc<Link>, _: u64) {
-        // Whoever runs or queues the message asks its responder.
-    }
-
     fn up(&self, _: &Arc<Link>) {
         self.moved();
     }
 
-    fn down(&self, link: &Arc<Link>, _: &str, _: bool) {
+    fn down(&self, link: &Arc<Link>, _: &str) {
         self.moved();
         if let Some(node) = self.node()
             && !self.links.is_connected(link.peer())

@@ -61,6 +61,13 @@ impl<V> IdTable<V> {
         usize::try_from(id.checked_sub(self.base)?).ok()
     }
 
+    pub(super) fn get(&self, id: u64) -> Option<&V> {
+        match self.slot(id) {
+            Some(slot) => self.ring.get(slot)?.as_ref(),
+            None => self.old.get(&id),
+        }
+    }
+
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut V> {
         match self.slot(id) {
             Some(slot) => self.ring.get_mut(slot)?.as_mut(),

@@ -329,6 +329,17 @@ impl Inbound {
         }
     }
 
+    /// The connection is gone: no end of what is owed can be told any more.
+    pub(super) fn cut(&mut self) {
+        for owed in self.owed.values().filter(|owed| !owed.ended) {
+            if let Some(Some(route)) = self.routes.get_mut(owed.route as usize) {
+                Outcome::Failed.count(&mut route.counters);
+            }
+        }
+        self.owed = IdTable::new();
+        self.unended = 0;
+    }
+
     /// The frame that ends the message was sealed, or is before any credit will be: its credit is
     /// free.
     pub(super) fn release(&mut self, id: u64) {

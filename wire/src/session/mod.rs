@@ -343,6 +343,7 @@ impl<T> Session<T> {
         self.phase = Phase::Closed;
         self.queues = Queues::default();
         self.inbound.assembly = None;
+        self.inbound.cut();
         self.outbound
             .drain(self.peer_received)
             .into_iter()
@@ -377,8 +378,8 @@ impl<T> Session<T> {
     }
 
     /// Whether that message of the peer has not ended yet.
-    pub fn owes(&mut self, id: u64) -> bool {
-        self.inbound.owed.get_mut(id).is_some_and(|owed| !owed.ended)
+    pub fn owes(&self, id: u64) -> bool {
+        self.inbound.owed.get(id).is_some_and(|owed| !owed.ended)
     }
 
     /// The routes that we send on. A message counts as sent when it leaves.

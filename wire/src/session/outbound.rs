@@ -312,8 +312,8 @@ impl<T> Outbound<T> {
         Some((handle, self.get_mut(handle)?))
     }
 
-    /// Everything that is open, in the order it was taken. `received` is the last id that the peer
-    /// says it received, if it says.
+    /// Everything that is open, in the order it was taken: it has ended, and what had left counts as
+    /// such. `received` is the last id that the peer says it received, if it says.
     pub(super) fn drain(&mut self, received: Option<u64>) -> Vec<Ended<T>> {
         let mut open: Vec<Outgoing<T>> = Vec::with_capacity(self.len);
         for slot in &mut self.slots {
@@ -323,11 +323,15 @@ impl<T> Outbound<T> {
         self.free.clear();
         self.len = 0;
         open.sort_unstable_by_key(|message| message.order);
-        let routes = &self.routes.list;
+        let routes = &mut self.routes.list;
         open.into_iter()
             .filter_map(|message| {
                 let may_have_run = message.state == State::Sent
                     && received.is_none_or(|received| message.wire_id <= received);
+                if matches!(message.state, State::Sent | State::Streaming) {
+                    let counters = &mut routes[message.route as usize].counters;
+                    Outcome::of(may_have_run).count(counters);
+                }
                 let route = RouteNo {
                     index: message.route,
                     generation: routes[message.route as usize].generation,

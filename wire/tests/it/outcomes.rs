@@ -359,6 +359,13 @@ fn a_silent_connection_pings_and_a_dead_one_ends() {
         [(5, true), (6, false)],
         "what never left can't have run"
     );
+    // What left has ended for the counters too, on both ends.
+    pair.b.session.end();
+    let sent = pair.a.session.outbound_routes().map(|(.., counted)| counted);
+    let came = pair.b.session.inbound_routes().map(|(.., counted)| counted);
+    for counted in sent.chain(came) {
+        assert_eq!((counted.sent, counted.failed, counted.open), (1, 1, 0));
+    }
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn a_new_connection_ends_the_old_first_and_what_was_not_read_from_it_never_runs(
         proxy.set(Wire::Stalled);
         let lost = send(&old, tell("b", "2")).await;
         tokio::task::yield_now().await;
-        a.links.ended(&old, "given up by the test", false);
+        a.links.ended(&old, "given up by the test");
         let why = lost.await.unwrap();
         assert!(
             matches!(
@@ -116,7 +116,7 @@ fn a_node_that_lost_its_connection_gets_a_new_one_from_the_side_that_still_has_i
         // `b` has lost it and dials; `a`, which dialled the old one itself, must see that it's not a crossing.
         proxy.set(Wire::Stalled);
         b.links
-            .ended(&b.links.current(a.id).unwrap(), "lost by the test", false);
+            .ended(&b.links.current(a.id).unwrap(), "lost by the test");
         let new = b.connect(&a).await;
         assert_eq!(reply(&new, ask("a", "hello")).await, "hello");
         assert!(!old.is_open());

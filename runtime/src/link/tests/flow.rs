@@ -95,8 +95,9 @@ fn a_waiter_dropped_after_it_was_sent_for_is_cancelled() {
         shelf.take().pop().unwrap().responder.delivered();
         until(|| shelf.len() == 1).await;
         drop(waiting);
-        until(|| b.host.cancelled.load(Ordering::SeqCst) == 1).await;
-        drop(shelf.take());
+        let inbound = shelf.take().pop().unwrap();
+        until(|| inbound.responder.is_cancelled()).await;
+        drop(inbound);
         until(|| link.open() == 0).await;
     });
 }

@@ -73,8 +73,7 @@ struct TestHost {
     on_request: OnRequest,
     requests: AtomicUsize,
     ups: AtomicUsize,
-    downs: Mutex<Vec<(NodeId, String, bool)>>,
-    cancelled: AtomicUsize,
+    downs: Mutex<Vec<(NodeId, String)>>,
     counted: Mutex<Vec<Counters>>,
     changed: Notify,
 }
@@ -85,17 +84,14 @@ impl Host for TestHost {
         (self.on_request)(inbound);
         self.changed.notify_waiters();
     }
-    fn cancelled(&self, _link: &Arc<Link>, _id: u64) {
-        self.cancelled.fetch_add(1, Ordering::SeqCst);
-    }
     fn up(&self, _link: &Arc<Link>) {
         self.ups.fetch_add(1, Ordering::SeqCst);
         self.changed.notify_waiters();
     }
-    fn down(&self, link: &Arc<Link>, why: &str, remote_closed: bool) {
+    fn down(&self, link: &Arc<Link>, why: &str) {
         self.downs
             .lock()
-            .push((link.peer(), why.to_owned(), remote_closed));
+            .push((link.peer(), why.to_owned()));
         self.changed.notify_waiters();
     }
     fn counted(&self, _peer: NodeId, counters: Counters) {
@@ -160,7 +156,6 @@ impl Make {
             requests: AtomicUsize::new(0),
             ups: AtomicUsize::new(0),
             downs: Mutex::default(),
-            cancelled: AtomicUsize::new(0),
             counted: Mutex::default(),
             changed: Notify::new(),
         });

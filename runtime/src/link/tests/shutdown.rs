@@ -10,9 +10,9 @@ fn an_idle_node_says_goodbye_and_reports_nothing_cut() {
         assert_eq!(reply(&link, ask("b", "x")).await, "x");
         assert_eq!(a.shutdown().await, LinksReport::default());
         until(|| b.host.downs() == 1).await;
-        let (peer, why, remote_closed) = b.host.downs.lock()[0].clone();
+        let (peer, why) = b.host.downs.lock()[0].clone();
         assert!(
-            peer == a.id && remote_closed && why.contains("shuts down"),
+            peer == a.id && why.contains("shuts down"),
             "{why}"
         );
         let stopped = a
