@@ -15,7 +15,7 @@ use crate::{Counters, Node, link};
 pub struct RouteReport {
     /// Whether this node sent (as opposed to received) the messages.
     pub outbound: bool,
-    /// The other node's id, 32 hex digits.
+    /// The other node's id, 32 hex digits; empty in the line `(others)`, the sum of those of long ago.
     pub peer: String,
     /// The component (or group) that they were for.
     pub target: String,
@@ -27,10 +27,21 @@ pub struct RouteReport {
     pub counters: Counters,
 }
 
-/// Counts that outlive their connections. Bounded: the rarest go into one line a peer.
-#[derive(Debug, Default)]
+/// Counts that outlive their connections. Bounded: those that weren't added to for longest are
+/// summed up in one line a direction.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Past {
-    routes: FxHashMap<Key, Counters>,
+    routes: FxHashMap<Key, Line>,
+    /// What was forgotten: sent, received.
+    others: [Counters; 2],
+    /// Goes up with each connection's end.
+    age: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Line {
+    counters: Counters,
+    age: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -42,21 +53,67 @@ struct Key {
     message: String,
 }
 
-const REMEMBERED: usize = 4096;
+/// Lines that are remembered one by one.
+const REMEMBERED: usize = 1024;
+/// Lines that are forgotten at a time, so that not each new one costs a search.
+const FORGOTTEN: usize = REMEMBERED / 4;
+/// The target that stands for those that were forgotten.
+const OTHERS: &str = "(others)";
 
 impl Past {
     pub(crate) fn add(&mut self, peer: NodeId, counters: link::Counters) {
+        self.age += 1;
+        self.sum_up(peer, counters);
+        if self.routes.len() > REMEMBERED {
+            self.forget();
+        }
+    }
+
+    fn sum_up(&mut self, peer: NodeId, counters: link::Counters) {
         for (outbound, routes) in [(true, counters.outbound), (false, counters.inbound)] {
             for (route, counts) in routes {
-                let mut key = Key::of(outbound, peer, &route);
-                if self.routes.len() >= REMEMBERED && !self.routes.contains_key(&key) {
-                    "(others)".clone_into(&mut key.target);
-                    key.sender.clear();
-                    key.message.clear();
-                }
-                self.routes.entry(key).or_default().add(counts.into());
+                let line = self.routes.entry(Key::of(outbound, peer, &route)).or_default();
+                line.counters.add(counts.into());
+                line.age = self.age;
             }
         }
+    }
+
+    fn forget(&mut self) {
+        let excess = self.routes.len() - (REMEMBERED - FORGOTTEN);
+        let mut ages: Vec<_> = self.routes.values().map(|line| line.age).collect();
+        let (_, &mut youngest, _) = ages.select_nth_unstable(excess - 1);
+        let others = &mut self.others;
+        // Of one connection's lines all go or all stay: nobody misses a part of them.
+        self.routes.retain(|key, line| {
+            let goes = line.age <= youngest;
+            if goes {
+                others[usize::from(!key.outbound)].add(line.counters.clone());
+            }
+            !goes
+        });
+    }
+
+    fn reports(self) -> Vec<RouteReport> {
+        let lines = self.routes.into_iter().map(|(key, line)| RouteReport {
+            outbound: key.outbound,
+            peer: key.peer.to_string(),
+            target: key.target,
+            sender: key.sender,
+            message: key.message,
+            counters: line.counters,
+        });
+        let others = [true, false].into_iter().zip(self.others);
+        let others = others.filter(|(_, counters)| counters.sent > 0);
+        let others = others.map(|(outbound, counters)| RouteReport {
+            outbound,
+            peer: String::new(),
+            target: OTHERS.to_owned(),
+            sender: String::new(),
+            message: String::new(),
+            counters,
+        });
+        lines.chain(others).collect()
     }
 }
 
@@ -89,26 +146,53 @@ impl Node {
     /// connection the same, once it was closed cleanly.
     pub fn counters(&self) -> Vec<RouteReport> {
         let inner = self.inner();
-        let mut all = Past { routes: inner.past().lock().routes.clone() };
+        let mut all = inner.past().lock().clone();
         for link in inner.links().all() {
-            all.add(link.peer(), link.counters());
+            all.sum_up(link.peer(), link.counters());
         }
-        let mut reports: Vec<_> = all
-            .routes
-            .into_iter()
-            .map(|(key, counters)| RouteReport {
-                outbound: key.outbound,
-                peer: key.peer.to_string(),
-                target: key.target,
-                sender: key.sender,
-                message: key.message,
-                counters,
-            })
-            .collect();
+        let mut reports = all.reports();
         reports.sort_unstable_by(|a, b| {
             (&a.target, &a.message, &a.sender, &a.peer, a.outbound)
                 .cmp(&(&b.target, &b.message, &b.sender, &b.peer, b.outbound))
         });
         reports
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use botzilla_wire::{Encoding, route::Scope};
+
+    use super::*;
+
+    fn connection(target: usize) -> link::Counters {
+        let route = Route {
+            scope: Scope::Component(format!("c{target}").parse().unwrap()),
+            sender: None,
+            message: "Ping".to_owned(),
+            encoding: Encoding::Json,
+            fingerprint: None,
+            urgent: false,
+        };
+        let mut counts = RouteCounters::default();
+        (counts.sent, counts.delivered, counts.failed) = (2, 1, 1);
+        link::Counters { outbound: vec![(route.clone(), counts)], inbound: vec![(route, counts)] }
+    }
+
+    #[test]
+    fn what_peers_without_end_leave_is_bounded_and_adds_up() {
+        let mut past = Past::default();
+        for peer in 0..5_000_u128 {
+            past.add(NodeId(peer.to_be_bytes()), connection(1));
+        }
+        let reports = past.reports();
+        assert!(reports.len() <= REMEMBERED + 2, "{}", reports.len());
+        for outbound in [true, false] {
+            let mine = reports.iter().filter(|report| report.outbound == outbound);
+            assert_eq!(mine.map(|report| report.counters.sent).sum::<u64>(), 10_000);
+        }
+        let newest = NodeId(4_999_u128.to_be_bytes()).to_string();
+        assert!(reports.iter().any(|report| report.peer == newest));
+        assert!(reports.iter().any(|report| report.target == OTHERS && report.peer.is_empty()));
     }
 }

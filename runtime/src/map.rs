@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use botzilla_wire::Name;
+
 use crate::{
     Answer, CallError, ComponentRef, Message, Node, NodeConfig, Reason, Result, RouteOptions,
     ambient::Ambient,
@@ -93,10 +95,18 @@ impl MapComponent {
         let blueprint = of_routes(move |routes| {
             let options = RouteOptions::new().broadcast(true);
             let listener = Rc::new(listener);
-            // Called within the poll, where what it asks itself inherits path and deadline.
-            routes.add_blocking_function::<MapMessage, _, _>(options, move |message, _| {
+            routes.add_blocking_function::<MapMessage, _, _>(options, move |message, ctx| {
                 let listener = listener.clone();
-                async move { Answer::Now(listener(message.0)) }
+                // Within the poll, where what it asks itself inherits path and deadline.
+                async move {
+                    let Some(ambient) = Ambient::current() else {
+                        return Answer::Now(listener(message.0));
+                    };
+                    // It holds the thread, so all that its component should do waits with it.
+                    let component = Name::new(ctx.name()).ok();
+                    let ambient = Ambient { component, ..ambient };
+                    Answer::Now(ambient.enter(|| listener(message.0)))
+                }
             });
         });
         // On the node's thread a listener that asks somebody would keep the answer from coming.
@@ -115,7 +125,7 @@ impl MapComponent {
     }
 
     fn component(&self, name: &str) -> ComponentRef {
-        let sender = botzilla_wire::Name::new(&self.name).ok();
+        let sender = Name::new(&self.name).ok();
         self.node.component_from(name, sender)
     }
 

@@ -196,17 +196,20 @@ impl Directory {
         patience: Duration,
     ) -> Result<Resolved, H::Error> {
         let deadline = tokio::time::Instant::now() + within;
-        while let Some(asked) = self.join(name) {
+        // None: another still asks, and the time of this one is over; its own ask will say so.
+        let asking = loop {
+            let Some(asked) = self.join(name) else {
+                break Some(Asking {
+                    directory: self,
+                    name,
+                });
+            };
             match tokio::time::timeout_at(deadline, asked).await {
                 Ok(Ok(resolved)) => return Ok(resolved),
                 // The one who asked gave up, or couldn't.
                 Ok(Err(_)) => {}
-                Err(_) => break,
+                Err(_) => break None,
             }
-        }
-        let asking = Asking {
-            directory: self,
-            name,
         };
         let msg = Resolve {
             name: name.to_string(),
@@ -214,7 +217,7 @@ impl Directory {
         };
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         let resolved = self.learn(home.ask(msg, left).await?);
-        for waiter in asking.waiters() {
+        for waiter in asking.iter().flat_map(Asking::waiters) {
             // Whoever waited may have gone.
             let _ = waiter.send(resolved.clone());
         }

@@ -455,6 +455,20 @@ async fn many_who_miss_a_name_ask_the_registry_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_waiter_whose_time_is_over_leaves_the_one_who_asks_alone() {
+    let node = Node::default();
+    let directory = Directory::new();
+    let lidar = name("lidar");
+    let ask = |within| directory.resolve(&node, &lidar, within, Duration::ZERO);
+    let mut first = Box::pin(ask(Duration::from_secs(1)));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    drop(ask(Duration::ZERO).await);
+    assert!(directory.resolving.lock().contains_key(&lidar), "the first still asks");
+    drop(first);
+    assert!(directory.resolving.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_cannot_ask_about_a_name_is_told_so_within_the_time() {
     let node = Node::default();
     let directory = Directory::new();
