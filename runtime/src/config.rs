@@ -277,6 +277,20 @@ pub struct LimitSettings {
     pub bytes_per_connection: Option<u64>,
     /// Reply bytes that wait to be written on one connection.
     pub reply_bytes: Option<u64>,
+    /// Bytes of the text of one failure.
+    pub detail: Option<usize>,
+    /// How deep a payload may nest.
+    pub nesting: Option<usize>,
+    /// Bytes in memory of one payload's elements.
+    pub decoded: Option<usize>,
+    /// Names that a nested ask may carry, 16 at most.
+    pub path: Option<usize>,
+    /// Route numbers that one peer may have in use.
+    pub routes: Option<u32>,
+    /// Connections whose handshake isn't done.
+    pub unproven: Option<usize>,
+    /// The same from one address.
+    pub unproven_per_address: Option<usize>,
     /// Milliseconds after which an unused connection ends.
     pub idle_after_ms: Option<u64>,
 }
@@ -309,6 +323,17 @@ impl LimitSettings {
         )?;
         set(&mut limits.bytes_per_connection, self.bytes_per_connection, "bytes_per_connection")?;
         set(&mut limits.reply_bytes, self.reply_bytes, "reply_bytes")?;
+        set(&mut limits.detail, self.detail, "detail")?;
+        set(&mut limits.nesting, self.nesting, "nesting")?;
+        set(&mut limits.decoded, self.decoded, "decoded")?;
+        set(&mut limits.path, self.path, "path")?;
+        set(&mut limits.routes, self.routes, "routes")?;
+        set(&mut limits.unproven, self.unproven, "unproven")?;
+        set(
+            &mut limits.unproven_per_address,
+            self.unproven_per_address,
+            "unproven_per_address",
+        )?;
         if let Some(ms) = self.idle_after_ms {
             limits.idle_after = positive("limits.idle_after_ms", ms)?;
         }
@@ -519,6 +544,26 @@ mod tests {
         std::fs::write(file.path(), format!("{base}payload = 1024\nurgent_per_target = 3\n")).unwrap();
         let config = NodeConfig::from_file(file.path()).unwrap();
         assert_eq!((config.limits.payload, config.limits.urgent_per_target), (1024, 3));
+        let take = |name: &str| {
+            std::fs::write(file.path(), format!("{base}{name} = 7\n")).unwrap();
+            let seven = NodeConfig::from_file(file.path()).unwrap().limits;
+            std::fs::write(file.path(), format!("{base}{name} = 0\n")).unwrap();
+            let error = NodeConfig::from_file(file.path()).unwrap_err().to_string();
+            assert!(error.contains(&format!("limits.{name}")), "{error}");
+            seven
+        };
+        assert_eq!(take("messages_per_target").messages_per_target, 7);
+        assert_eq!(take("messages_per_connection").messages_per_connection, 7);
+        assert_eq!(take("bytes_per_connection").bytes_per_connection, 7);
+        assert_eq!(take("reply_bytes").reply_bytes, 7);
+        assert_eq!(take("detail").detail, 7);
+        assert_eq!(take("nesting").nesting, 7);
+        assert_eq!(take("decoded").decoded, 7);
+        assert_eq!(take("path").path, 7);
+        assert_eq!(take("routes").routes, 7);
+        assert_eq!(take("unproven").unproven, 7);
+        assert_eq!(take("unproven_per_address").unproven_per_address, 7);
+        assert_eq!(take("idle_after_ms").idle_after, Duration::from_millis(7));
     }
 
     #[test]

@@ -29,8 +29,6 @@ pub struct Limits {
     pub routes: u32,
     /// The longest record of a control connection, in bytes. Default: 64 KiB.
     pub control_record: usize,
-    /// How much of a panic's text goes to the caller, in bytes. Default: 1 KiB.
-    pub panic_text: usize,
     /// The longest detail text of a failure, in bytes. Default: 16 KiB.
     pub detail: usize,
     /// How deep a payload may nest. Default: 64.
@@ -67,7 +65,6 @@ impl Default for Limits {
             reply_bytes: 64 * MIB as u64,
             routes: 8192,
             control_record: 64 * KIB,
-            panic_text: KIB,
             detail: 16 * KIB,
             nesting: 64,
             decoded: 64 * MIB,
