@@ -1,6 +1,12 @@
 //! A component's handlers, listed: what others may know of them, and how each is run.
 
-use std::{any::TypeId, fmt, future::Future, rc::Rc, sync::Arc};
+use std::{
+    any::TypeId,
+    fmt,
+    future::Future,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use botzilla_wire::fingerprint::Layout;
 use futures_util::future::LocalBoxFuture;
@@ -71,6 +77,8 @@ pub(crate) struct RouteInfo {
     pub(crate) layout: Option<Arc<Layout>>,
     pub(crate) schemas: fn() -> Schemas,
     pub(crate) ledger: Arc<Ledger>,
+    /// Messages of another type of that name.
+    pub(crate) misbuilt: Arc<AtomicU64>,
 }
 
 /// JSON schemas of a message and its reply.
@@ -165,6 +173,7 @@ impl RouteInfo {
             layout: layout_of::<M>().map(Arc::new),
             schemas: Schemas::of::<M>,
             ledger: Arc::default(),
+            misbuilt: Arc::default(),
         }
     }
 }

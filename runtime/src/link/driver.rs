@@ -339,7 +339,7 @@ impl Driver {
         // A time-out in the past would spin.
         let next = next.max(now + Duration::from_millis(5));
         drop(state);
-        if idle && nothing_open && closing.is_none() {
+        if idle && nothing_open && closing.is_none() && !self.is_needed() {
             self.link.close(CloseReason::Idle);
         }
         if self.input.is_empty() {
@@ -353,6 +353,10 @@ impl Driver {
             cx.waker().wake_by_ref();
         }
         Ok(())
+    }
+
+    fn is_needed(&self) -> bool {
+        self.host.upgrade().is_some_and(|host| host.is_needed(&self.link))
     }
 
     /// Whether a record stays incomplete while next to nothing comes. A length that was altered to a

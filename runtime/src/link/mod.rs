@@ -143,6 +143,10 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn up(&self, link: &Arc<Link>);
     /// A connection has ended, all that was open on it included.
     fn down(&self, link: &Arc<Link>, why: &str);
+    /// Whether an idle connection is to stay, because one of the two nodes can't dial the other.
+    fn is_needed(&self, _link: &Link) -> bool {
+        false
+    }
     /// What went over a connection that has ended, by route. Follows [`Host::down`].
     fn counted(&self, peer: NodeId, counters: Counters);
 }

@@ -7,7 +7,7 @@ use std::{
 
 use botzilla_wire::{Name, NodeId};
 
-use super::{Node, is_public};
+use super::{Inner, Node, is_public};
 use crate::{
     CallError, Message, SpawnError,
     config::RegistryAt,
@@ -33,12 +33,10 @@ impl Home for Node {
 
     fn facts(&self) -> NodeFacts {
         let config = &self.inner().config;
-        let (endpoints, port) = match (config.advertise.is_empty(), self.address()) {
-            (false, _) => (config.advertise.clone(), 0),
-            (true, Some(address)) => {
-                (advertised(address).iter().map(ToString::to_string).collect(), address.port())
-            }
-            (true, None) => (Vec::new(), 0),
+        let endpoints = self.inner().endpoints();
+        let port = match self.address() {
+            Some(address) if config.advertise.is_empty() => address.port(),
+            _ => 0,
         };
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
             .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned());
@@ -75,6 +73,19 @@ impl Home for Node {
 
     fn changed(&self, _: &[Name]) {
         self.inner().moved();
+    }
+}
+
+impl Inner {
+    /// Where others may find this node.
+    pub(super) fn endpoints(&self) -> Vec<String> {
+        match (self.config.advertise.is_empty(), self.address) {
+            (false, _) => self.config.advertise.clone(),
+            (true, Some(address)) => {
+                advertised(address).iter().map(ToString::to_string).collect()
+            }
+            (true, None) => Vec::new(),
+        }
     }
 }
 

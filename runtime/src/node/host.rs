@@ -1,6 +1,6 @@
 //! What comes in over the connections, handed to the components that it is for.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use botzilla_wire::{Code, Failure, NodeId, route::Scope};
 
@@ -48,6 +48,15 @@ impl Host for Inner {
         }
     }
 
+    fn is_needed(&self, link: &Link) -> bool {
+        let listed_nowhere = |directory: &crate::directory::Directory| {
+            directory.read(|all| {
+                all.place(&link.peer()).is_some_and(|place| place.facts.endpoints.is_empty())
+            })
+        };
+        !self.config.short_lived && (self.endpoints().is_empty() || listed_nowhere(&self.directory))
+    }
+
     fn counted(&self, peer: NodeId, counters: Counters) {
         self.past.lock().add(peer, counters);
     }
@@ -89,18 +98,24 @@ pub(crate) fn check_schema(
     if theirs.encoding != Encoding::Bincode {
         return Ok(());
     }
-    let ours = hosted.routes[route].layout.as_deref();
+    let info = &hosted.routes[route];
+    let ours = info.layout.as_deref();
     if let (Some(ours), Some(theirs)) = (ours, theirs.fingerprint)
         && ours.fingerprint().0 == theirs
     {
         return Ok(());
     }
-    tracing::warn!(
-        component = %hosted.name,
-        message = theirs.message,
-        sender = theirs.sender.as_deref().unwrap_or("(no component)"),
-        "refused: the sender's type differs from this component's"
-    );
+    // A robot that runs for weeks beside one that was built wrong doesn't fill its disk.
+    let times = info.misbuilt.fetch_add(1, Ordering::Relaxed) + 1;
+    if times.is_power_of_two() {
+        tracing::warn!(
+            component = %hosted.name,
+            message = theirs.message,
+            sender = theirs.sender.as_deref().unwrap_or("(no component)"),
+            times,
+            "refused: the sender's type differs from this component's"
+        );
+    }
     let text = ours.map_or("a type that only travels as JSON", |ours| ours.text());
     Err(failure(Code::WrongSchema, false, text))
 }
