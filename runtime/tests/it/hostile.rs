@@ -12,7 +12,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use crate::{
     child::Child,
     client::{self, Client, encoded, route},
-    parts::{Halt, Large, Ping, Seen, Wait},
+    parts::{Deep, Halt, Large, Ping, Seen, Units, Wait},
     world::{self, SOON, found, run, until},
 };
 
@@ -75,8 +75,6 @@ fn an_asker_that_never_reads_its_replies_of_a_mebibyte_costs_what_it_was_granted
         let victim = Victim::start().await;
         let large = route::<Large>("echo", false);
         let payload = encoded(&Large { bytes: 1024 * 1024 });
-        let mut askers = Vec::new();
-        // Holders of the secret are counted by the connection; one is what the line is about.
         let mut asker = Client::connect(victim.address()).await;
         let mut asked = 0;
         while asker.ask(&large, payload.clone(), asked) {
@@ -84,16 +82,22 @@ fn an_asker_that_never_reads_its_replies_of_a_mebibyte_costs_what_it_was_granted
         }
         assert_eq!(asked, 256);
         asker.flush().await.unwrap();
-        askers.push(asker);
+        // It says that it is there, and reads nothing.
+        let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+        let silent = actix_rt::spawn(async move {
+            while stopped.try_recv().is_err() {
+                asker.beat().await.unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            asker
+        });
         for _ in 0..20 {
             victim.serves().await;
-            for asker in &mut askers {
-                asker.beat().await.unwrap();
-            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        stop.send(()).unwrap();
         // What is beyond the bound was refused, and the asker learns it when it does read.
-        let mut asker = askers.remove(0);
+        let mut asker = silent.await.unwrap();
         let (mut replied, mut overloaded) = (0, 0);
         while replied + overloaded < asked {
             match asker.event().await.expect("the connection is kept") {
@@ -182,6 +186,40 @@ fn asks_that_are_cancelled_in_a_loop_leave_nothing_behind() {
         until(|| open() == 0).await;
         let seen = echo.ask(Seen).await.unwrap();
         assert!(seen.len() < 5000 + 1000, "{}", seen.len());
+        victim.recovers().await;
+    });
+}
+
+#[test]
+fn silence_noise_and_nonsense_cost_nothing_that_stays() {
+    run(async {
+        let victim = Victim::start().await;
+        let mut silent = Vec::new();
+        for _ in 0..1000 {
+            silent.push(TcpStream::connect(victim.address()).await.unwrap());
+        }
+        for _ in 0..100 {
+            let noise: [u8; 4096] = client::random();
+            let mut stream = TcpStream::connect(victim.address()).await.unwrap();
+            // It may be cut before all of it is written.
+            let _ = stream.write_all(&noise).await;
+        }
+        let mut member = Client::connect(victim.address()).await;
+        let deep = Bytes::from(vec![1; 1024 * 1024]);
+        // 2^60 elements of nothing.
+        let units = Bytes::from_static(&[253, 0, 0, 0, 0, 0, 0, 0, 16]);
+        for _ in 0..50 {
+            for (route, payload) in
+                [(route::<Deep>("echo", false), &deep), (route::<Units>("echo", false), &units)]
+            {
+                let Event::Failed { failure, .. } = member.asked(&route, payload.clone()).await else {
+                    panic!("it was taken")
+                };
+                assert_eq!(failure.code, Code::BadPayload);
+            }
+        }
+        victim.serves().await;
+        drop((member, silent));
         victim.recovers().await;
     });
 }
