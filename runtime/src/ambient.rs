@@ -19,15 +19,15 @@ thread_local! {
 }
 
 impl Ambient {
-    /// Runs `f`, one poll of a handler, with this as its ambience.
-    pub(crate) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
-        let before = CURRENT.replace(Some(self.clone()));
+    /// Runs `f`, one poll of a handler, with `ambient` as its ambience.
+    pub(crate) fn enter<T>(ambient: &mut Option<Self>, f: impl FnOnce() -> T) -> T {
+        CURRENT.with_borrow_mut(|current| std::mem::swap(current, ambient));
         // The handler's panics are caught inside `f`; the guard is for whatever isn't.
-        let _restore = Restore(before);
+        let _restore = Restore(ambient);
         f()
     }
 
-    /// The same for a handler with which nobody waits.
+    /// For a handler with which its component doesn't wait.
     pub(crate) fn of_nobody(self) -> Self {
         Self { component: None, ..self }
     }
@@ -48,10 +48,11 @@ impl Ambient {
     }
 }
 
-struct Restore(Option<Ambient>);
+/// Moved in and out again: a poll costs no copies.
+struct Restore<'a>(&'a mut Option<Ambient>);
 
-impl Drop for Restore {
+impl Drop for Restore<'_> {
     fn drop(&mut self) {
-        CURRENT.set(self.0.take());
+        CURRENT.with_borrow_mut(|current| std::mem::swap(current, self.0));
     }
 }

@@ -3,9 +3,10 @@
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,8 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     CallError, Message, Reason,
-    conduit::{Conduit, Held, Reception, Terms, Typed, expired},
+    asked::{Asked, Progress},
+    conduit::{Asking, Conduit, Held, Reception, Terms, Typed, expired},
     contain,
     deadline::Alarm,
     link::Ended,
@@ -37,8 +39,10 @@ pub struct Ask<M: Message> {
 
 enum State<M: Message> {
     New(Option<M>),
-    InTurn(BoxFuture<'static, Result<Reception<M::Reply>, Reason>>, Instant, Duration),
-    Waiting(Reception<M::Reply>, Alarm, Duration),
+    InTurn(BoxFuture<'static, Result<Asking<M>, Reason>>, Instant, Duration),
+    /// Its alarm is its own.
+    Here(Arc<Asked<M>>, Duration),
+    Elsewhere(Reception, Alarm, Duration),
     Over,
 }
 
@@ -55,15 +59,13 @@ impl<M: Message> Ask<M> {
         self
     }
 
-    fn start(&mut self, message: M) -> Result<State<M>, Reason> {
+    fn start(&mut self, message: M, waker: &Waker) -> Result<State<M>, Reason> {
         let conduit = self.to.conduit()?;
         let time = self.time.unwrap_or_else(|| self.to.time());
         let terms = Terms::now(time);
         let (deadline, time) = (terms.deadline, terms.time);
-        match conduit.ask_now(Typed { message, terms }) {
-            Ok(reception) => {
-                Ok(State::Waiting(reception, conduit.node.deadlines().at(deadline), time))
-            }
+        match conduit.ask_now(Typed { message, terms }, waker) {
+            Ok(asking) => Ok(waiting(conduit, asking, deadline, time)),
             Err(Held::Wait(typed, _)) => {
                 let conduit: Arc<Conduit> = conduit.clone();
                 let turn = Box::pin(async move { conduit.ask_in_turn(typed).await });
@@ -75,9 +77,34 @@ impl<M: Message> Ask<M> {
 
     fn end(&mut self, outcome: Result<M::Reply, Reason>) -> Poll<Result<M::Reply, CallError>> {
         self.state = State::Over;
-        Poll::Ready(outcome.map_err(|reason| {
-            CallError::new(self.to.name(), M::NAME, Letter::of::<M>().explain(reason))
-        }))
+        Poll::Ready(outcome.map_err(|reason| self.error(reason)))
+    }
+
+    #[cold]
+    fn error(&self, reason: Reason) -> CallError {
+        CallError::new(self.to.name(), M::NAME, Letter::of::<M>().explain(reason))
+    }
+}
+
+fn waiting<M: Message>(
+    conduit: &Conduit,
+    asking: Asking<M>,
+    deadline: Instant,
+    time: Duration,
+) -> State<M> {
+    match asking {
+        Asking::Here(asked) => State::Here(asked, time),
+        Asking::Elsewhere(reception) => {
+            State::Elsewhere(reception, conduit.node.deadlines().at(deadline), time)
+        }
+    }
+}
+
+impl<M: Message> Drop for Ask<M> {
+    fn drop(&mut self) {
+        if let (State::Here(asked, _), Ok(conduit)) = (&self.state, self.to.conduit()) {
+            asked.give_up(conduit.node.deadlines());
+        }
     }
 }
 
@@ -92,26 +119,53 @@ impl<M: Message> Future for Ask<M> {
             match &mut this.state {
                 State::New(message) => {
                     let message = message.take().expect("it is taken once, and the state changes");
-                    match this.start(message) {
+                    match this.start(message, cx.waker()) {
                         Ok(state) => this.state = state,
                         Err(reason) => return this.end(Err(reason)),
+                    }
+                    if matches!(this.state, State::Here(..)) {
+                        // Its end wakes this task: there is nothing to look at yet.
+                        return Poll::Pending;
                     }
                 }
                 State::InTurn(turn, deadline, time) => {
                     let (deadline, time) = (*deadline, *time);
-                    match ready!(turn.as_mut().poll(cx)) {
-                        Ok(reception) => {
-                            let node = match this.to.conduit() {
-                                Ok(conduit) => conduit.node.clone(),
-                                Err(reason) => return this.end(Err(reason)),
-                            };
-                            let alarm = node.deadlines().at(deadline);
-                            this.state = State::Waiting(reception, alarm, time);
-                        }
+                    let asking = match ready!(turn.as_mut().poll(cx)) {
+                        Ok(asking) => asking,
                         Err(reason) => return this.end(Err(reason)),
-                    }
+                    };
+                    let conduit = match this.to.conduit() {
+                        Ok(conduit) => conduit,
+                        Err(reason) => return this.end(Err(reason)),
+                    };
+                    this.state = waiting(conduit, asking, deadline, time);
                 }
-                State::Waiting(reception, alarm, time) => {
+                State::Here(asked, time) => {
+                    let time = *time;
+                    let deadlines = match this.to.conduit() {
+                        Ok(conduit) => conduit.node.deadlines(),
+                        Err(reason) => return this.end(Err(reason)),
+                    };
+                    match asked.look(deadlines, cx.waker()) {
+                        Progress::Open => return Poll::Pending,
+                        // Whether it began is the component's to know; it won't begin any more.
+                        Progress::Expired if asked.give_up(deadlines) => {
+                            return this.end(Err(expired(time, true)));
+                        }
+                        Progress::Answered | Progress::Expired => {}
+                    }
+                    let State::Here(asked, _) = mem::replace(&mut this.state, State::Over) else {
+                        unreachable!("it was that above")
+                    };
+                    return Poll::Ready(match asked.into_outcome() {
+                        Some(Ok(reply)) => Ok(reply),
+                        Some(Err(failure)) => {
+                            Err(this.error(Reason::from_failure(failure, time)))
+                        }
+                        None => Err(this.error(Reason::Stopped(String::new()))),
+                    });
+                }
+                State::Elsewhere(reception, alarm, time) => {
                     let time = *time;
                     if let Poll::Ready(outcome) = reception.poll::<M>(cx, time) {
                         return this.end(outcome);
@@ -119,8 +173,7 @@ impl<M: Message> Future for Ask<M> {
                     ready!(Pin::new(alarm).poll(cx));
                     let may_have_run = match reception {
                         Reception::There(_, awaited) => awaited.cancel(),
-                        // Whether it began is the component's to know; it won't begin any more.
-                        Reception::Here(_) | Reception::Bytes(..) => true,
+                        Reception::Bytes(..) => true,
                     };
                     return this.end(Err(expired(time, may_have_run)));
                 }
@@ -130,18 +183,13 @@ impl<M: Message> Future for Ask<M> {
     }
 }
 
-impl<R> Reception<R> {
-    fn poll<M: Message<Reply = R>>(
+impl Reception {
+    fn poll<M: Message>(
         &mut self,
         cx: &mut Context<'_>,
         time: Duration,
-    ) -> Poll<Result<R, Reason>> {
+    ) -> Poll<Result<M::Reply, Reason>> {
         match self {
-            Self::Here(answer) => Pin::new(answer).poll(cx).map(|answer| match answer {
-                Ok(Ok(reply)) => Ok(reply),
-                Ok(Err(failure)) => Err(Reason::from_failure(failure, time)),
-                Err(_) => Err(Reason::Stopped(String::new())),
-            }),
             Self::Bytes(encoding, answer) => {
                 let encoding = *encoding;
                 Pin::new(answer).poll(cx).map(|answer| bytes_answer(answer.ok(), time))

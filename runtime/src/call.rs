@@ -8,10 +8,13 @@ use tokio::sync::oneshot;
 
 use crate::{
     Data, Message, Reason,
+    asked::{Answering, Asked},
     contain::{self, Panicked},
     credit::Class,
+    deadline::Deadlines,
     hosted::Hosted,
     link::Responder,
+    routes::RouteInfo,
     ticket::Told,
 };
 
@@ -33,52 +36,57 @@ pub(crate) struct Head {
 }
 
 pub(crate) enum Body {
-    /// A `TypedCall<M>`: nothing was serialized.
-    Typed(Box<dyn Envelope>),
+    /// An `Asked<M>`: nothing was serialized.
+    Ask(Arc<dyn AskEnvelope>),
+    /// A `Telling<M>`.
+    Tell(Box<dyn TellEnvelope>),
     Encoded { encoding: Encoding, payload: Bytes, to: EncodedTo },
 }
 
-pub(crate) struct TypedCall<M: Message> {
-    pub(crate) message: M,
-    pub(crate) to: TypedTo<M::Reply>,
+/// An ask whose type is known only to its sender and to the route it was sent to.
+pub(crate) trait AskEnvelope: Send + Sync {
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+    fn refuse(self: Arc<Self>, failure: Failure, deadlines: &Deadlines);
+    fn is_cancelled(&self) -> bool;
 }
 
-/// A typed call whose type is known only to its sender and to the route it was sent to.
-pub(crate) trait Envelope: Send {
+impl<M: Message> AskEnvelope for Asked<M> {
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+
+    fn refuse(self: Arc<Self>, failure: Failure, deadlines: &Deadlines) {
+        let message = self.begin();
+        self.answer(Err(failure), deadlines);
+        contain::drop_value(message);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.is_gone()
+    }
+}
+
+/// A tell that wasn't serialized.
+pub(crate) struct Telling<M> {
+    pub(crate) message: M,
+    pub(crate) told: Told,
+}
+
+/// A tell whose type is known only to its sender and to the route it was sent to.
+pub(crate) trait TellEnvelope: Send {
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
     fn refuse(self: Box<Self>, failure: Failure);
-    fn is_cancelled(&self) -> bool;
-    fn is_ask(&self) -> bool;
 }
 
-impl<M: Message> Envelope for TypedCall<M> {
+impl<M: Message> TellEnvelope for Telling<M> {
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
         self
     }
 
     fn refuse(self: Box<Self>, failure: Failure) {
-        match self.to {
-            TypedTo::Asker(asker) => drop(asker.send(Err(failure))),
-            TypedTo::Told(told) => told.failed(failure),
-        }
+        self.told.failed(failure);
         contain::drop_value(self.message);
     }
-
-    fn is_cancelled(&self) -> bool {
-        match &self.to {
-            TypedTo::Asker(asker) => asker.is_closed(),
-            TypedTo::Told(_) => false,
-        }
-    }
-
-    fn is_ask(&self) -> bool {
-        matches!(self.to, TypedTo::Asker(_))
-    }
-}
-
-pub(crate) enum TypedTo<R> {
-    Asker(oneshot::Sender<Result<R, Failure>>),
-    Told(Told),
 }
 
 /// Where the outcome of an encoded message goes.
@@ -93,7 +101,8 @@ pub(crate) struct Seat {
     hosted: Arc<Hosted>,
     route: usize,
     credit: Option<Class>,
-    settled: bool,
+    /// Whether it is in the ledger as not ended yet.
+    open: bool,
 }
 
 impl Call {
@@ -101,13 +110,21 @@ impl Call {
     #[expect(clippy::result_large_err, reason = "the call comes back whole: nothing is lost")]
     pub(crate) fn push(self) -> Result<(), Self> {
         let hosted = self.seat.hosted.clone();
-        let urgent = hosted.routes[self.seat.route].options.urgent;
-        hosted.mailbox.push(self, urgent)
+        hosted.mailbox.push(self)
+    }
+
+    pub(crate) fn admitted(&mut self, credit: Class) {
+        self.seat.admitted(credit);
+    }
+
+    /// What is known of its handler.
+    pub(crate) fn info(&self) -> &RouteInfo {
+        &self.seat.hosted.routes[self.seat.route]
     }
 
     /// Whether its handler runs beside the others.
     pub(crate) fn is_concurrent(&self) -> bool {
-        self.seat.hosted.routes[self.seat.route].concurrent
+        self.info().concurrent
     }
 
     /// The place of its handler among the component's routes.
@@ -117,22 +134,26 @@ impl Call {
 
     /// The typed message and the way back, or `None` after the sender was told why not.
     pub(crate) fn open<M: Message>(self, limits: &Limits) -> Option<(M, Head, ReplyTo<M::Reply>)> {
-        let Self { head, body, seat, .. } = self;
+        let Self { head, body, seat } = self;
         match body {
-            Body::Typed(call) => {
-                let call = call
+            Body::Ask(asked) => {
+                let asked = asked
                     .into_any()
-                    .downcast::<TypedCall<M>>()
+                    .downcast::<Asked<M>>()
                     .expect("the sender looked the route up by this type");
-                let TypedCall { message, to } = *call;
-                let to = match to {
-                    TypedTo::Asker(asker) => To::Asker(asker),
-                    TypedTo::Told(told) => To::Told(told),
-                };
-                Some((message, head, ReplyTo { to, seat: Some(seat) }))
+                let message = asked.begin().expect("a call is opened once");
+                Some((message, head, ReplyTo { to: To::Asked(asked), seat }))
+            }
+            Body::Tell(telling) => {
+                let telling = telling
+                    .into_any()
+                    .downcast::<Telling<M>>()
+                    .expect("the sender looked the route up by this type");
+                let Telling { message, told } = *telling;
+                Some((message, head, ReplyTo { to: To::Told(told), seat }))
             }
             Body::Encoded { encoding, payload, to } => {
-                let reply = ReplyTo { to: To::Encoded(encoding, to), seat: Some(seat) };
+                let reply = ReplyTo { to: To::Encoded(encoding, to), seat };
                 let decoded = contain::catch(|| encoding::decode::<M>(encoding, &payload, limits));
                 drop(payload);
                 match decoded {
@@ -154,46 +175,48 @@ impl Call {
         }
     }
 
-    /// A typed message whose component had stopped, back to its sender: it was never sent.
-    pub(crate) fn take_back<M: Message>(self) -> M {
+    /// A told message whose component had stopped, back to its sender: it was never sent.
+    pub(crate) fn take_back<M: Message>(mut self) -> M {
         self.seat.settle(Settled::Refused);
-        let Body::Typed(call) = self.body else {
-            unreachable!("only who sends a typed message takes it back")
+        let Body::Tell(telling) = self.body else {
+            unreachable!("only who tells a typed message takes it back")
         };
-        let call = call
+        let telling = telling
             .into_any()
-            .downcast::<TypedCall<M>>()
+            .downcast::<Telling<M>>()
             .expect("who takes it back made it, of this type");
-        if let TypedTo::Told(told) = call.to {
-            told.unsent();
-        }
-        call.message
+        telling.told.unsent();
+        telling.message
     }
 
     /// Whether its sender went away before it began.
     pub(crate) fn is_cancelled(&self) -> bool {
         match &self.body {
-            Body::Typed(call) => call.is_cancelled(),
+            Body::Ask(asked) => asked.is_cancelled(),
             Body::Encoded { to: EncodedTo::Remote(responder, _), .. } => responder.is_cancelled(),
             Body::Encoded { to: EncodedTo::Local(asker), .. } => asker.is_closed(),
-            Body::Encoded { to: EncodedTo::Told(_), .. } => false,
+            Body::Tell(_) | Body::Encoded { to: EncodedTo::Told(_), .. } => false,
         }
     }
 
     /// Whether a typed asker on this node waits for it.
     pub(crate) fn is_typed_ask(&self) -> bool {
-        matches!(&self.body, Body::Typed(call) if call.is_ask())
+        matches!(&self.body, Body::Ask(_))
     }
 
     /// Ends it without running its handler.
-    pub(crate) fn refuse(self, failure: Failure) {
+    pub(crate) fn refuse(mut self, failure: Failure) {
         match self.body {
-            Body::Typed(call) => {
+            Body::Ask(asked) => {
                 self.seat.settle(Settled::Failed);
-                call.refuse(failure);
+                asked.refuse(failure, &self.seat.hosted.deadlines);
+            }
+            Body::Tell(telling) => {
+                self.seat.settle(Settled::Failed);
+                telling.refuse(failure);
             }
             Body::Encoded { to, .. } => {
-                ReplyTo::<()> { to: To::Encoded(Encoding::Bincode, to), seat: Some(self.seat) }
+                ReplyTo::<()> { to: To::Encoded(Encoding::Bincode, to), seat: self.seat }
                     .fail(failure);
             }
         }
@@ -216,34 +239,45 @@ impl Seat {
     /// With credit that was taken before.
     pub(crate) fn new(hosted: Arc<Hosted>, route: usize, credit: Option<Class>) -> Self {
         hosted.routes[route].ledger.open();
-        Self { hosted, route, credit, settled: false }
+        Self { hosted, route, credit, open: true }
     }
 
-    fn settle(mut self, how: Settled) {
-        self.settled = true;
-        self.hosted.routes[self.route].ledger.settle(how);
+    /// Without credit, and not in the ledger, until the mailbox admits it.
+    pub(crate) fn applying(hosted: Arc<Hosted>, route: usize) -> Self {
+        Self { hosted, route, credit: None, open: false }
+    }
+
+    fn admitted(&mut self, credit: Class) {
+        self.hosted.routes[self.route].ledger.open();
+        self.credit = Some(credit);
+        self.open = true;
+    }
+
+    /// Ends it, once.
+    fn settle(&mut self, how: Settled) {
+        if std::mem::replace(&mut self.open, false) {
+            self.hosted.routes[self.route].ledger.settle(how);
+        }
+        if let Some(class) = self.credit.take() {
+            self.hosted.mailbox.give_credit_back(class);
+        }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if !self.settled {
-            self.hosted.routes[self.route].ledger.settle(Settled::Failed);
-        }
-        if let Some(class) = self.credit {
-            self.hosted.mailbox.give_credit_back(class);
-        }
+        self.settle(Settled::Failed);
     }
 }
 
 /// Answers one message, once. Dropped unanswered, it says that the component stopped.
 pub(crate) struct ReplyTo<R> {
     to: To<R>,
-    seat: Option<Seat>,
+    seat: Seat,
 }
 
 enum To<R> {
-    Asker(oneshot::Sender<Result<R, Failure>>),
+    Asked(Arc<dyn Answering<R>>),
     Told(Told),
     Encoded(Encoding, EncodedTo),
     Over,
@@ -264,9 +298,9 @@ impl<R> ReplyTo<R> {
                 | Code::Denied
                 | Code::BadPayload
         );
-        self.settle(if refused { Settled::Refused } else { Settled::Failed });
+        self.seat.settle(if refused { Settled::Refused } else { Settled::Failed });
         match to {
-            To::Asker(asker) => drop(asker.send(Err(failure))),
+            To::Asked(asked) => asked.answer(Err(failure), &self.seat.hosted.deadlines),
             To::Told(told) | To::Encoded(_, EncodedTo::Told(told)) => told.failed(failure),
             To::Encoded(_, EncodedTo::Remote(responder, _)) => responder.fail(failure),
             To::Encoded(_, EncodedTo::Local(asker)) => drop(asker.send(Err(failure))),
@@ -285,7 +319,7 @@ impl<R> ReplyTo<R> {
     /// Whether the sender went away.
     pub(crate) fn is_cancelled(&self) -> bool {
         match &self.to {
-            To::Asker(asker) => asker.is_closed(),
+            To::Asked(asked) => asked.is_gone(),
             To::Encoded(_, EncodedTo::Remote(responder, _)) => responder.is_cancelled(),
             To::Encoded(_, EncodedTo::Local(asker)) => asker.is_closed(),
             To::Told(_) | To::Encoded(_, EncodedTo::Told(_)) => false,
@@ -296,17 +330,11 @@ impl<R> ReplyTo<R> {
     /// Ready when the sender went away.
     pub(crate) fn poll_cancelled(&mut self, cx: &mut task::Context<'_>) -> task::Poll<()> {
         match &mut self.to {
-            To::Asker(asker) => asker.poll_closed(cx),
+            To::Asked(asked) => asked.poll_gone(cx),
             To::Encoded(_, EncodedTo::Local(asker)) => asker.poll_closed(cx),
             To::Encoded(_, EncodedTo::Remote(responder, _)) => responder.poll_cancelled(cx),
             To::Told(_) | To::Encoded(_, EncodedTo::Told(_)) => task::Poll::Pending,
             To::Over => task::Poll::Ready(()),
-        }
-    }
-
-    fn settle(&mut self, how: Settled) {
-        if let Some(seat) = self.seat.take() {
-            seat.settle(how);
         }
     }
 }
@@ -314,41 +342,40 @@ impl<R> ReplyTo<R> {
 impl<R: Data> ReplyTo<R> {
     pub(crate) fn reply(mut self, reply: R) {
         match std::mem::replace(&mut self.to, To::Over) {
-            To::Asker(asker) => {
-                self.settle(Settled::Delivered);
-                // If nobody waits any more, it ends here.
-                contain::drop_value(asker.send(Ok(reply)));
+            To::Asked(asked) => {
+                self.seat.settle(Settled::Delivered);
+                asked.answer(Ok(reply), &self.seat.hosted.deadlines);
             }
             To::Told(told) => {
                 contain::drop_value(reply);
-                self.settle(Settled::Delivered);
+                self.seat.settle(Settled::Delivered);
                 told.delivered();
             }
             To::Encoded(_, EncodedTo::Told(told)) => {
                 contain::drop_value(reply);
-                self.settle(Settled::Delivered);
+                self.seat.settle(Settled::Delivered);
                 told.delivered();
             }
             To::Encoded(_, EncodedTo::Remote(responder, Kind::Tell)) => {
                 contain::drop_value(reply);
-                self.settle(Settled::Delivered);
+                self.seat.settle(Settled::Delivered);
                 responder.delivered();
             }
             To::Encoded(encoding, EncodedTo::Remote(responder, Kind::Ask)) => {
                 match encode(encoding, reply) {
                     Ok(bytes) => {
-                        self.settle(Settled::Delivered);
+                        self.seat.settle(Settled::Delivered);
                         responder.reply(bytes);
                     }
                     Err(failure) => {
-                        self.settle(Settled::Failed);
+                        self.seat.settle(Settled::Failed);
                         responder.fail(failure);
                     }
                 }
             }
             To::Encoded(encoding, EncodedTo::Local(asker)) => {
                 let encoded = encode(encoding, reply);
-                self.settle(if encoded.is_ok() { Settled::Delivered } else { Settled::Failed });
+                self.seat.settle(if encoded.is_ok() { Settled::Delivered } else { Settled::Failed });
                 drop(asker.send(encoded));
             }
             To::Over => {}

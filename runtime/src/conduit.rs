@@ -5,13 +5,15 @@
 
 use std::{
     any::TypeId,
+    borrow::Cow,
     fmt,
+    future::poll_fn,
     pin::pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
-    task::Poll,
+    task::{Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -26,10 +28,11 @@ use tokio::sync::oneshot;
 use crate::{
     Message, Node, Reason,
     ambient::Ambient,
-    call::{Body, Call, EncodedTo, Head, Seat, TypedCall, TypedTo, encode_to_send},
+    asked::Asked,
+    call::{Body, Call, EncodedTo, Head, Seat, Telling, encode_to_send},
     credit::{Class, NoCredit},
     directory::Located,
-    hosted::Hosted,
+    hosted::{Hosted, refuse_stopped},
     link::{Ended, Link, NotSent, Outgoing},
     routes::layout_of,
     ticket::{Letter, Sent, Tells, Ticket, Told},
@@ -44,6 +47,8 @@ pub(crate) struct Conduit {
     /// Whoever must wait goes through one, so that nobody overtakes: ordinary and urgent messages.
     turnstiles: [Turnstile; 2],
     place: Mutex<Option<(u64, Place)>>,
+    /// The first place, if that was here: until its name is another's it needs no lock.
+    here: OnceLock<Place>,
     routes: Mutex<Vec<(RouteKey, Arc<Route>)>>,
 }
 
@@ -131,26 +136,37 @@ pub(crate) struct Terms {
     ambient: Option<Ambient>,
 }
 
+const AS_LONG_AS_CAN_BE: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
 impl Terms {
     /// What holds for a message that is sent now, within a handler or not.
     pub(crate) fn now(time: Duration) -> Self {
         let now = Instant::now();
         // A time too long for the clock means: for as long as can be.
-        let mut deadline = now
-            .checked_add(time)
-            .unwrap_or_else(|| now + Duration::from_secs(60 * 60 * 24 * 365));
-        let ambient = Ambient::current();
-        if let Some(ambient) = &ambient {
-            deadline = deadline.min(ambient.deadline);
+        let time = if now.checked_add(time).is_some() { time } else { AS_LONG_AS_CAN_BE };
+        let deadline = now + time;
+        match Ambient::current() {
+            Some(ambient) if ambient.deadline < deadline => Self {
+                deadline: ambient.deadline,
+                time: ambient.deadline.saturating_duration_since(now),
+                path: None,
+                ambient: Some(ambient),
+            },
+            ambient => Self { deadline, time, path: None, ambient },
         }
-        Self { deadline, time: deadline.saturating_duration_since(now), path: None, ambient }
     }
 }
 
-/// Where the reply to an ask will come from.
-pub(crate) enum Reception<R> {
-    Here(oneshot::Receiver<Result<R, Failure>>),
-    /// From here too, but by bytes.
+/// An ask that was sent.
+pub(crate) enum Asking<M: Message> {
+    /// To a component of this node that knows the type.
+    Here(Arc<Asked<M>>),
+    Elsewhere(Reception),
+}
+
+/// Where the reply to an ask will come from, as bytes.
+pub(crate) enum Reception {
+    /// From here.
     Bytes(Encoding, oneshot::Receiver<Result<Bytes, Failure>>),
     There(Encoding, Awaited),
 }
@@ -206,6 +222,7 @@ impl Conduit {
             sender,
             turnstiles: Default::default(),
             place: Mutex::new(None),
+            here: OnceLock::new(),
             routes: Mutex::default(),
         })
     }
@@ -216,35 +233,29 @@ impl Conduit {
     pub(crate) fn ask_now<M: Message>(
         &self,
         mut typed: Typed<M>,
-    ) -> Result<Reception<M::Reply>, Held<Typed<M>>> {
+        waker: &Waker,
+    ) -> Result<Asking<M>, Held<Typed<M>>> {
         if let Err(reason) = self.enter_path(M::NAME, &mut typed.terms) {
             return Err(Held::Refused(typed, reason));
         }
         let Some(place) = self.known_place() else {
             return Err(Held::Wait(typed, Shortage::Place));
         };
-        let urgent = place.is_urgent::<M>();
-        if self.turnstiles[usize::from(urgent)].is_busy() {
-            return Err(Held::Wait(typed, Shortage::Credit));
-        }
-        match &place {
-            Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
-                Some(route) => {
-                    let seat = match seat(hosted, route) {
-                        Ok(seat) => seat,
-                        Err(NoCredit::Full) => {
-                            return Err(Held::Wait(typed, Shortage::Credit));
-                        }
-                        Err(NoCredit::Closed) => {
-                            return Err(Held::Refused(typed, stopped()));
-                        }
-                    };
-                    self.ask_typed(seat, typed)
-                        .map_err(|typed| Held::Refused(typed, stopped()))
+        match &*place {
+            Place::Here(hosted) => {
+                let Some(route) = hosted.route_of_type(TypeId::of::<M>()) else {
+                    return Err(Held::Wait(typed, Shortage::Place));
+                };
+                if self.is_line(hosted.routes[route].options.urgent) {
+                    return Err(Held::Wait(typed, Shortage::Credit));
                 }
-                None => Err(Held::Wait(typed, Shortage::Place)),
-            },
+                self.ask_here(hosted, route, typed, waker).map(Asking::Here)
+            }
             Place::There(link, located) => {
+                let urgent = place.is_urgent::<M>();
+                if self.is_line(urgent) {
+                    return Err(Held::Wait(typed, Shortage::Credit));
+                }
                 let route = self.route::<M>(located.as_deref(), urgent);
                 let payload = match encode(&route, &typed.message) {
                     Ok(payload) => payload,
@@ -254,7 +265,10 @@ impl Conduit {
                 let outgoing = outgoing(route, Kind::Ask, &typed.terms, payload);
                 let (asker, ended) = oneshot::channel();
                 match link.try_send(&outgoing, Ticket::Ask(asker)) {
-                    Ok(id) => Ok(Reception::There(encoding, awaited(link, id, ended))),
+                    Ok(id) => {
+                        let reception = Reception::There(encoding, awaited(link, id, ended));
+                        Ok(Asking::Elsewhere(reception))
+                    }
                     Err((_, NotSent::NoCredit)) => Err(Held::Wait(typed, Shortage::Credit)),
                     Err((_, NotSent::Closed { .. })) => Err(Held::Wait(typed, Shortage::Place)),
                     Err((_, NotSent::TooLarge { max })) => {
@@ -269,7 +283,7 @@ impl Conduit {
     pub(crate) async fn ask_in_turn<M: Message>(
         &self,
         typed: Typed<M>,
-    ) -> Result<Reception<M::Reply>, Reason> {
+    ) -> Result<Asking<M>, Reason> {
         let terms = typed.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
             let Turn { place, urgent, _passing } = self.turn(M::NAME, &terms).await?;
@@ -278,13 +292,14 @@ impl Conduit {
                 Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
                     Some(route) => {
                         let seat = wait_for_seat(hosted, route).await?;
-                        self.ask_typed(seat, typed).map_err(|_| stopped())
+                        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+                        self.ask_seated(hosted, seat, typed, waker).map(Asking::Here)
                     }
                     None => {
                         let raw = self.by_bytes(hosted, typed)?;
                         let encoding = raw.encoding;
                         let answer = self.ask_raw_here(hosted, raw).await?;
-                        Ok(Reception::Bytes(encoding, answer))
+                        Ok(Asking::Elsewhere(Reception::Bytes(encoding, answer)))
                     }
                 },
                 Place::There(link, located) => {
@@ -293,7 +308,8 @@ impl Conduit {
                     let payload = encode(&route, &typed.message)?;
                     let outgoing = outgoing(route, Kind::Ask, &terms, payload);
                     let (id, ended) = ask_there(link, outgoing).await?;
-                    Ok(Reception::There(encoding, awaited(link, id, ended)))
+                    let reception = Reception::There(encoding, awaited(link, id, ended));
+                    Ok(Asking::Elsewhere(reception))
                 }
             }
         });
@@ -301,7 +317,7 @@ impl Conduit {
     }
 
     /// The same for a message that is bytes; there is no fast path for it.
-    pub(crate) async fn ask_raw(&self, mut raw: Raw) -> Result<Reception<()>, Reason> {
+    pub(crate) async fn ask_raw(&self, mut raw: Raw) -> Result<Reception, Reason> {
         self.enter_path(&raw.message, &mut raw.terms)?;
         let terms = raw.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
@@ -323,17 +339,48 @@ impl Conduit {
         waited.await.unwrap_or_else(|_| Err(expired(terms.time, false)))
     }
 
-    fn ask_typed<M: Message>(
+    /// Into a component's queue if there is credit, at the cost of one lock.
+    #[expect(clippy::result_large_err, reason = "the message comes back whole: nothing is lost")]
+    fn ask_here<M: Message>(
         &self,
+        hosted: &Arc<Hosted>,
+        route: usize,
+        typed: Typed<M>,
+        waker: &Waker,
+    ) -> Result<Arc<Asked<M>>, Held<Typed<M>>> {
+        let Typed { message, terms } = typed;
+        let alarm = hosted.deadlines.put(terms.deadline, waker.clone());
+        let asked = Asked::new(message, alarm);
+        let seat = Seat::applying(hosted.clone(), route);
+        let call = Call { head: self.head(&terms), body: Body::Ask(asked.clone()), seat };
+        match hosted.mailbox.admit(call) {
+            Ok(()) => Ok(asked),
+            Err(why) => {
+                let typed = Typed { message: asked.take_back(&hosted.deadlines), terms };
+                Err(match why {
+                    NoCredit::Full => Held::Wait(typed, Shortage::Credit),
+                    NoCredit::Closed => Held::Refused(typed, stopped()),
+                })
+            }
+        }
+    }
+
+    /// The same with credit that was waited for.
+    fn ask_seated<M: Message>(
+        &self,
+        hosted: &Arc<Hosted>,
         seat: Seat,
         typed: Typed<M>,
-    ) -> Result<Reception<M::Reply>, Typed<M>> {
-        let (asker, answer) = oneshot::channel();
-        let call = TypedCall { message: typed.message, to: TypedTo::Asker(asker) };
-        match self.push(seat, Body::Typed(Box::new(call)), &typed.terms) {
-            Ok(()) => Ok(Reception::Here(answer)),
-            Err(call) => Err(Typed { message: call.take_back(), terms: typed.terms }),
-        }
+        waker: Waker,
+    ) -> Result<Arc<Asked<M>>, Reason> {
+        let alarm = hosted.deadlines.put(typed.terms.deadline, waker);
+        let asked = Asked::new(typed.message, alarm);
+        self.push(seat, Body::Ask(asked.clone()), &typed.terms).map_err(|call| {
+            // Taken out of the wheel as well, by its end.
+            refuse_stopped(call, "");
+            stopped()
+        })?;
+        Ok(asked)
     }
 
     async fn ask_raw_here(
@@ -365,28 +412,26 @@ impl Conduit {
         let Some(place) = self.known_place() else {
             return Err(Held::Wait(typed, Shortage::Place));
         };
-        let urgent = place.is_urgent::<M>();
-        if self.turnstiles[usize::from(urgent)].is_busy() {
-            return Err(Held::Wait(typed, Shortage::Credit));
-        }
-        match &place {
-            Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
-                Some(route) => {
-                    let seat = match seat(hosted, route) {
-                        Ok(seat) => seat,
-                        Err(NoCredit::Full) => {
-                            return Err(Held::Wait(typed, Shortage::Credit));
-                        }
-                        Err(NoCredit::Closed) => {
-                            return Err(Held::Refused(typed, stopped()));
-                        }
-                    };
-                    self.tell_typed(seat, typed)
-                        .map_err(|typed| Held::Refused(typed, stopped()))
+        match &*place {
+            Place::Here(hosted) => {
+                let Some(route) = hosted.route_of_type(TypeId::of::<M>()) else {
+                    return Err(Held::Wait(typed, Shortage::Place));
+                };
+                if self.is_line(hosted.routes[route].options.urgent) {
+                    return Err(Held::Wait(typed, Shortage::Credit));
                 }
-                None => Err(Held::Wait(typed, Shortage::Place)),
-            },
+                let seat = match seat(hosted, route) {
+                    Ok(seat) => seat,
+                    Err(NoCredit::Full) => return Err(Held::Wait(typed, Shortage::Credit)),
+                    Err(NoCredit::Closed) => return Err(Held::Refused(typed, stopped())),
+                };
+                self.tell_typed(seat, typed).map_err(|typed| Held::Refused(typed, stopped()))
+            }
             Place::There(link, located) => {
+                let urgent = place.is_urgent::<M>();
+                if self.is_line(urgent) {
+                    return Err(Held::Wait(typed, Shortage::Credit));
+                }
                 let route = self.route::<M>(located.as_deref(), urgent);
                 let payload = match encode(&route, &typed.message) {
                     Ok(payload) => payload,
@@ -460,8 +505,8 @@ impl Conduit {
         typed: Typed<M>,
     ) -> Result<Sent, Typed<M>> {
         let (told, sent) = self.tells.open(Letter::of::<M>(), typed.terms.time);
-        let call = TypedCall { message: typed.message, to: TypedTo::Told(told) };
-        match self.push(seat, Body::Typed(Box::new(call)), &typed.terms) {
+        let telling = Telling { message: typed.message, told };
+        match self.push(seat, Body::Tell(Box::new(telling)), &typed.terms) {
             Ok(()) => Ok(sent.on_its_way()),
             Err(call) => Err(Typed { message: call.take_back(), terms: typed.terms }),
         }
@@ -510,13 +555,21 @@ impl Conduit {
     /// Puts a call into a component of this node.
     #[expect(clippy::result_large_err, reason = "the call comes back whole")]
     fn push(&self, seat: Seat, body: Body, terms: &Terms) -> Result<(), Call> {
-        let head = Head {
+        Call { head: self.head(terms), body, seat }.push()
+    }
+
+    fn head(&self, terms: &Terms) -> Head {
+        Head {
             sender: self.sender.clone(),
             sender_node: self.node.id(),
             deadline: terms.deadline,
             path: terms.path.clone(),
-        };
-        Call { head, body, seat }.push()
+        }
+    }
+
+    /// Whether others wait already, whom nobody may overtake.
+    fn is_line(&self, urgent: bool) -> bool {
+        self.turnstiles[usize::from(urgent)].is_busy()
     }
 
     /// An ask from within a handler carries its path, and fails at once if it would close a cycle.
@@ -544,23 +597,32 @@ impl Conduit {
     }
 
     /// The place, if it is known and still good.
-    fn known_place(&self) -> Option<Place> {
+    fn known_place(&self) -> Option<Cow<'_, Place>> {
+        if let Some(place @ Place::Here(hosted)) = self.here.get()
+            && !hosted.is_forgotten()
+        {
+            return Some(Cow::Borrowed(place));
+        }
         let generation = self.node.generation().load(Ordering::Acquire);
         let mut known = self.place.lock();
         if let Some((at, place)) = &*known
             && *at == generation
             && place.is_good()
         {
-            return Some(place.clone());
+            return Some(Cow::Owned(place.clone()));
         }
         let place = self.node.place_now(&self.target)?;
+        if matches!(place, Place::Here(_)) {
+            // Only the first is kept: others come after a component of that name has ended.
+            let _ = self.here.set(place.clone());
+        }
         *known = Some((generation, place.clone()));
-        Some(place)
+        Some(Cow::Owned(place))
     }
 
     async fn find_place(&self, terms: &Terms) -> Result<Place, Reason> {
         if let Some(place) = self.known_place() {
-            return Ok(place);
+            return Ok(place.into_owned());
         }
         self.node.find_place(&self.target, terms.deadline).await
     }

@@ -16,7 +16,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::{
     Data, Later, Node, Replier, ambient::Ambient, answer, call::Head, hosted::Hosted,
-    reference::ComponentRef, watchdog,
+    reference::ComponentRef, turn::Control, watchdog,
 };
 
 /// What all turns of one component share; lives on the component's thread.
@@ -42,7 +42,7 @@ pub(crate) type LocalTurn<C> = Box<dyn FnOnce(&mut C, &Ctx<C>)>;
 pub struct Ctx<C = ()> {
     shared: Rc<Shared<C>>,
     head: Option<Head>,
-    cancel: Option<Rc<Cancel>>,
+    control: Option<Rc<Control>>,
 }
 
 impl<C: 'static> Shared<C> {
@@ -70,12 +70,12 @@ impl<C: 'static> Shared<C> {
 }
 
 impl<C: 'static> Ctx<C> {
-    pub(crate) fn for_call(shared: Rc<Shared<C>>, head: Head, cancel: Option<Rc<Cancel>>) -> Self {
-        Self { shared, head: Some(head), cancel }
+    pub(crate) fn for_call(shared: Rc<Shared<C>>, head: Head, control: Option<Rc<Control>>) -> Self {
+        Self { shared, head: Some(head), control }
     }
 
     pub(crate) fn outside(shared: Rc<Shared<C>>) -> Self {
-        Self { shared, head: None, cancel: None }
+        Self { shared, head: None, control: None }
     }
 
     /// The component's own name.
@@ -118,9 +118,9 @@ impl<C: 'static> Ctx<C> {
     /// Resolves when the caller goes away: it was dropped, cancelled, or disconnected. Never, in a
     /// handler that isn't async.
     pub fn cancelled(&self) -> impl Future<Output = ()> + use<C> {
-        let cancel = self.cancel.clone();
-        std::future::poll_fn(move |cx| match &cancel {
-            Some(cancel) => cancel.poll(cx.waker()),
+        let control = self.control.clone();
+        std::future::poll_fn(move |cx| match &control {
+            Some(control) => control.cancel().poll(cx.waker()),
             None => Poll::Pending,
         })
     }
@@ -196,7 +196,7 @@ impl<C: 'static> Ctx<C> {
 
 impl<C> Clone for Ctx<C> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), head: self.head.clone(), cancel: self.cancel.clone() }
+        Self { shared: self.shared.clone(), head: self.head.clone(), control: self.control.clone() }
     }
 }
 
@@ -218,22 +218,19 @@ impl Task {
 }
 
 /// Whether a running handler's caller went away. Looked at only if the handler wants to know.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Cancel {
-    abort: bool,
+    abort: Cell<bool>,
     wanted: Cell<bool>,
     gone: Cell<bool>,
     waiting: RefCell<Vec<Waker>>,
 }
 
 impl Cancel {
-    pub(crate) fn new(abort: bool) -> Rc<Self> {
-        Rc::new(Self {
-            abort,
-            wanted: Cell::new(abort),
-            gone: Cell::new(false),
-            waiting: RefCell::default(),
-        })
+    /// A handler that is to be aborted wants to know.
+    pub(crate) fn prepare(&self, abort: bool) {
+        self.abort.set(abort);
+        self.wanted.set(abort);
     }
 
     pub(crate) fn is_wanted(&self) -> bool {
@@ -244,7 +241,7 @@ impl Cancel {
     pub(crate) fn set(&self) -> bool {
         self.gone.set(true);
         self.waiting.take().into_iter().for_each(Waker::wake);
-        self.abort
+        self.abort.get()
     }
 
     fn poll(&self, waker: &Waker) -> Poll<()> {

@@ -17,20 +17,20 @@ use parking_lot::Mutex;
 
 const TICK_MS: u64 = 2;
 /// A driver that is so late isn't polled at all.
-const LATE: Duration = Duration::from_millis(50);
+const LATE_TICKS: u64 = 50 / TICK_MS;
 const SLOTS: usize = 4096;
 const NONE: u32 = u32::MAX;
 
 /// The deadlines of one node.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
+    start: Instant,
     wheel: Mutex<Wheel>,
     driver: AtomicWaker,
 }
 
 #[derive(Debug)]
 struct Wheel {
-    start: Instant,
     /// Every slot before this tick has been emptied.
     now: u64,
     /// When the driver wakes up next; entries before that wake it earlier.
@@ -50,19 +50,23 @@ struct Entry {
     fired: bool,
 }
 
+/// A deadline's place in the wheel. Whoever put it in sees to it that it is taken out once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key(u32);
+
 /// Waits for one deadline; dropping it takes it out of the wheel.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     deadlines: Arc<Deadlines>,
     at: Instant,
-    key: u32,
+    key: Option<Key>,
 }
 
 impl Deadlines {
     pub(crate) fn new(now: Instant) -> Arc<Self> {
         Arc::new(Self {
+            start: now,
             wheel: Mutex::new(Wheel {
-                start: now,
                 now: 0,
                 alarm: u64::MAX,
                 heads: vec![NONE; SLOTS].into(),
@@ -75,7 +79,36 @@ impl Deadlines {
     }
 
     pub(crate) fn at(self: &Arc<Self>, at: Instant) -> Alarm {
-        Alarm { deadlines: self.clone(), at, key: NONE }
+        Alarm { deadlines: self.clone(), at, key: None }
+    }
+
+    /// Puts a deadline in; `waker` is woken when it has passed.
+    pub(crate) fn put(&self, at: Instant, waker: Waker) -> Key {
+        // Rounded up: a deadline never fires early.
+        let tick = self.tick_of(at) + 1;
+        let mut wheel = self.wheel.lock();
+        let key = wheel.insert(tick, waker);
+        if tick < wheel.alarm {
+            wheel.alarm = tick;
+            drop(wheel);
+            self.driver.wake();
+        }
+        key
+    }
+
+    /// Whether a deadline that is in has passed; if not, `waker` is woken when it has.
+    pub(crate) fn has_passed(&self, key: Key, waker: &Waker) -> bool {
+        let mut wheel = self.wheel.lock();
+        let entry = &mut wheel.entries[key.0 as usize];
+        if !entry.fired && !entry.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            entry.waker = Some(waker.clone());
+        }
+        entry.fired
+    }
+
+    /// Takes a deadline out. Its waker comes back, unless the deadline has passed.
+    pub(crate) fn take(&self, key: Key) -> Option<Waker> {
+        self.wheel.lock().remove(key)
     }
 
     /// Resolves to `Err` when the deadline passes before `future` is ready.
@@ -105,7 +138,7 @@ impl Deadlines {
                 let mut due = Vec::new();
                 // The clock that the sleep goes by, or where a test has stopped it this would spin.
                 let now = tokio::time::Instant::now().into_std();
-                let next = self.wheel.lock().advance(now, &mut due);
+                let next = self.advance(now, &mut due);
                 for waker in due {
                     waker.wake();
                 }
@@ -118,6 +151,21 @@ impl Deadlines {
         })
         .await;
     }
+
+    fn tick_of(&self, at: Instant) -> u64 {
+        ticks(at.saturating_duration_since(self.start))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wheel.lock().len == 0
+    }
+
+    /// Collects the wakers of all that is due and says when to come again.
+    fn advance(&self, now: Instant, due: &mut Vec<Waker>) -> Option<Instant> {
+        let next = self.wheel.lock().advance(self.tick_of(now), due);
+        next.map(|tick| self.start + Duration::from_millis(tick * TICK_MS))
+    }
 }
 
 impl Deadlines {
@@ -127,8 +175,9 @@ impl Deadlines {
         let mut due = Vec::new();
         {
             let mut wheel = self.wheel.lock();
-            if wheel.alarm_at().is_some_and(|at| at + LATE <= now) {
-                wheel.advance(now, &mut due);
+            let current = self.tick_of(now);
+            if wheel.alarm.saturating_add(LATE_TICKS) <= current {
+                wheel.advance(current, &mut due);
             }
         }
         due.into_iter().for_each(Waker::wake);
@@ -143,69 +192,57 @@ impl Future for Alarm {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        let mut wheel = this.deadlines.wheel.lock();
-        if this.key == NONE {
-            this.key = wheel.insert(this.at, cx.waker().clone());
-            let tick = wheel.entries[this.key as usize].tick;
-            if tick < wheel.alarm {
-                wheel.alarm = tick;
-                drop(wheel);
-                this.deadlines.driver.wake();
+        match self.key {
+            Some(key) if self.deadlines.has_passed(key, cx.waker()) => Poll::Ready(()),
+            Some(_) => Poll::Pending,
+            None => {
+                self.key = Some(self.deadlines.put(self.at, cx.waker().clone()));
+                Poll::Pending
             }
-            return Poll::Pending;
         }
-        let entry = &mut wheel.entries[this.key as usize];
-        if entry.fired {
-            return Poll::Ready(());
-        }
-        if !entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            entry.waker = Some(cx.waker().clone());
-        }
-        Poll::Pending
     }
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        if self.key != NONE {
-            self.deadlines.wheel.lock().remove(self.key);
+        if let Some(key) = self.key {
+            self.deadlines.take(key);
         }
     }
 }
 
 impl Wheel {
-    fn insert(&mut self, at: Instant, waker: Waker) -> u32 {
-        // Rounded up: a deadline never fires early.
-        let tick = (ticks(at.saturating_duration_since(self.start)) + 1).max(self.now);
+    fn insert(&mut self, tick: u64, waker: Waker) -> Key {
+        let tick = tick.max(self.now);
+        let slot = slot(tick);
+        let head = self.heads[slot];
+        let entry = Entry { tick, previous: NONE, next: head, waker: Some(waker), fired: false };
         let key = if self.free == NONE {
-            let key = u32::try_from(self.entries.len()).expect("fewer than 2^32 open deadlines");
-            self.entries.push(Entry { tick, previous: NONE, next: NONE, waker: None, fired: false });
-            key
+            self.entries.push(entry);
+            u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 open deadlines")
         } else {
             let key = self.free;
-            self.free = self.entries[key as usize].next;
+            let place = &mut self.entries[key as usize];
+            self.free = place.next;
+            *place = entry;
             key
         };
-        let slot = slot(tick);
-        let head = std::mem::replace(&mut self.heads[slot], key);
-        self.entries[key as usize] =
-            Entry { tick, previous: NONE, next: head, waker: Some(waker), fired: false };
+        self.heads[slot] = key;
         if head != NONE {
             self.entries[head as usize].previous = key;
         }
         self.len += 1;
-        key
+        Key(key)
     }
 
-    fn remove(&mut self, key: u32) {
+    fn remove(&mut self, Key(key): Key) -> Option<Waker> {
         if !self.entries[key as usize].fired {
             self.unlink(key);
         }
         let entry = &mut self.entries[key as usize];
-        entry.waker = None;
         entry.next = self.free;
         self.free = key;
+        entry.waker.take()
     }
 
     fn unlink(&mut self, key: u32) {
@@ -221,22 +258,17 @@ impl Wheel {
         self.len -= 1;
     }
 
-    /// Collects the wakers of all that is due and says when to come again.
-    fn advance(&mut self, now: Instant, due: &mut Vec<Waker>) -> Option<Instant> {
-        let current = ticks(now.saturating_duration_since(self.start));
+    /// The next tick at which anything is due, `current` and all before it being over.
+    fn advance(&mut self, current: u64, due: &mut Vec<Waker>) -> Option<u64> {
         // After a long sleep one turn visits every slot; more turns would find nothing new.
         let first = self.now.max((current + 1).saturating_sub(SLOTS as u64));
         for tick in first..=current {
             self.fire(slot(tick), current, due);
         }
         self.now = self.now.max(current + 1);
-        self.alarm = self.next_tick().unwrap_or(u64::MAX);
-        self.alarm_at()
-    }
-
-    fn alarm_at(&self) -> Option<Instant> {
-        (self.alarm != u64::MAX)
-            .then(|| self.start + Duration::from_millis(self.alarm * TICK_MS))
+        let next = self.next_tick();
+        self.alarm = next.unwrap_or(u64::MAX);
+        next
     }
 
     fn fire(&mut self, slot: usize, current: u64, due: &mut Vec<Waker>) {
@@ -294,7 +326,7 @@ mod tests {
 
     fn advance(deadlines: &Deadlines, now: Instant) -> Option<Instant> {
         let mut due = Vec::new();
-        let next = deadlines.wheel.lock().advance(now, &mut due);
+        let next = deadlines.advance(now, &mut due);
         due.into_iter().for_each(Waker::wake);
         next
     }

@@ -3,8 +3,8 @@
 use std::{
     any::TypeId,
     sync::{
-        OnceLock,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::{
     call::{Call, failure},
+    deadline::Deadlines,
     mailbox::Mailbox,
     routes::RouteInfo,
 };
@@ -33,7 +34,11 @@ pub(crate) struct Hosted {
     by_name: FxHashMap<&'static str, usize>,
     by_type: FxHashMap<TypeId, usize>,
     pub(crate) mailbox: Mailbox,
+    /// The node's.
+    pub(crate) deadlines: Arc<Deadlines>,
     order: AtomicU8,
+    /// Whether its name doesn't mean it any more.
+    is_forgotten: AtomicBool,
     pub(crate) restarts: AtomicU64,
     /// Queued messages that were refused when it ended.
     refused: AtomicU64,
@@ -69,6 +74,7 @@ impl Hosted {
         groups: Vec<Name>,
         routes: Vec<RouteInfo>,
         mailbox: Mailbox,
+        deadlines: Arc<Deadlines>,
     ) -> Self {
         let by_name = routes.iter().enumerate().map(|(at, route)| (route.name, at)).collect();
         let by_type = routes.iter().enumerate().map(|(at, route)| (route.type_id, at)).collect();
@@ -83,6 +89,8 @@ impl Hosted {
             by_name,
             by_type,
             mailbox,
+            deadlines,
+            is_forgotten: AtomicBool::new(false),
             order: AtomicU8::new(Order::Serve as u8),
             restarts: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -124,6 +132,15 @@ impl Hosted {
         if ended {
             self.ended.notify_waiters();
         }
+    }
+
+    /// Its name is another's from now on, or nobody's.
+    pub(crate) fn forget(&self) {
+        self.is_forgotten.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.is_forgotten.load(Ordering::Acquire)
     }
 
     pub(crate) fn order(&self) -> Order {

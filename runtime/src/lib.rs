@@ -15,6 +15,7 @@ pub mod __private;
 mod ambient;
 mod answer;
 mod ask;
+mod asked;
 mod attributes;
 mod broadcast;
 mod call;

@@ -10,8 +10,7 @@ use std::{
     task,
 };
 
-use futures_util::task::AtomicWaker;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -22,9 +21,10 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     queues: Mutex<Queues>,
+    /// How many messages wait; changes under the lock.
+    len: AtomicUsize,
     /// How many of the ordinary ones are for handlers without state; changes under the lock.
     concurrent: AtomicUsize,
-    waker: AtomicWaker,
 }
 
 #[derive(Debug)]
@@ -33,6 +33,21 @@ struct Queues {
     urgent: VecDeque<Call>,
     credits: [Credit; 3],
     closed: bool,
+    /// Whom the next message wakes, when the component sleeps.
+    sleeper: Option<task::Waker>,
+    /// It was woken while it didn't sleep.
+    is_woken: bool,
+}
+
+/// What a component that is idle is to do next.
+pub(crate) enum Next {
+    Call(Call),
+    /// The last one: the component is asleep already.
+    Last(Call),
+    /// No message, or none that goes before a timer's turn that is due.
+    Nothing,
+    /// It was woken for another reason than a message, and may sleep only when it has looked.
+    LookAgain,
 }
 
 /// How many broadcasts may wait at one component: they are announcements, not a work queue.
@@ -46,9 +61,11 @@ impl Mailbox {
                 urgent: VecDeque::new(),
                 credits: [ordinary, urgent, BROADCASTS].map(Credit::new),
                 closed: false,
+                sleeper: None,
+                is_woken: false,
             }),
+            len: AtomicUsize::new(0),
             concurrent: AtomicUsize::new(0),
-            waker: AtomicWaker::new(),
         }
     }
 
@@ -85,34 +102,82 @@ impl Mailbox {
 
     /// Puts a message in its queue, or gives it back when the component has stopped.
     #[expect(clippy::result_large_err, reason = "the call comes back whole: nothing is lost")]
-    pub(crate) fn push(&self, call: Call, urgent: bool) -> Result<(), Call> {
-        let mut queues = self.queues.lock();
+    pub(crate) fn push(&self, call: Call) -> Result<(), Call> {
+        let queues = self.queues.lock();
         if queues.closed {
             return Err(call);
         }
-        if urgent {
+        self.enqueue(queues, call);
+        Ok(())
+    }
+
+    /// Credit and a place in the queue, under one lock; or neither, and the call is dropped.
+    pub(crate) fn admit(&self, mut call: Call) -> Result<(), NoCredit> {
+        let class = if call.info().options.urgent { Class::Urgent } else { Class::Ordinary };
+        let mut queues = self.queues.lock();
+        let taken = if queues.closed {
+            Err(NoCredit::Closed)
+        } else {
+            queues.credits[class as usize].take()
+        };
+        match taken {
+            Ok(()) => {
+                call.admitted(class);
+                self.enqueue(queues, call);
+            }
+            // Not under the lock: what ends gives its credit back.
+            Err(_) => drop(queues),
+        }
+        taken
+    }
+
+    fn enqueue(&self, mut queues: MutexGuard<'_, Queues>, call: Call) {
+        let info = call.info();
+        if info.options.urgent {
             queues.urgent.push_back(call);
         } else {
-            if call.is_concurrent() {
+            if info.concurrent {
                 self.concurrent.fetch_add(1, Ordering::Relaxed);
             }
             queues.ordinary.push_back(call);
         }
+        self.count(&queues);
+        let sleeper = queues.sleeper.take();
         drop(queues);
-        self.waker.wake();
-        Ok(())
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
     }
 
-    pub(crate) fn pop_urgent(&self) -> Option<Call> {
-        self.queues.lock().urgent.pop_front()
+    fn count(&self, queues: &Queues) {
+        self.len.store(queues.ordinary.len() + queues.urgent.len(), Ordering::Release);
     }
 
-    /// The next message, urgent ones first.
-    pub(crate) fn pop(&self) -> Option<Call> {
+    /// The next message, urgent ones first; of these only, when a timer's turn is `due`.
+    ///
+    /// With the last message, or none, the component is asleep: whatever comes wakes it.
+    pub(crate) fn next(&self, due: bool, waker: &task::Waker) -> Next {
         let mut queues = self.queues.lock();
-        match queues.urgent.pop_front() {
-            Some(call) => Some(call),
+        let call = match queues.urgent.pop_front() {
+            None if due => return Next::Nothing,
             None => queues.ordinary.pop_front().inspect(|call| self.taken(call)),
+            urgent => urgent,
+        };
+        match call {
+            Some(call) => {
+                self.count(&queues);
+                if self.is_empty() {
+                    queues.sleep(waker);
+                    Next::Last(call)
+                } else {
+                    Next::Call(call)
+                }
+            }
+            None if std::mem::take(&mut queues.is_woken) => Next::LookAgain,
+            None => {
+                queues.sleep(waker);
+                Next::Nothing
+            }
         }
     }
 
@@ -123,7 +188,9 @@ impl Mailbox {
         }
         let mut queues = self.queues.lock();
         let first = queues.ordinary.iter().position(Call::is_concurrent)?;
-        queues.ordinary.remove(first).inspect(|call| self.taken(call))
+        let call = queues.ordinary.remove(first).inspect(|call| self.taken(call));
+        self.count(&queues);
+        call
     }
 
     fn taken(&self, call: &Call) {
@@ -137,27 +204,30 @@ impl Mailbox {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        let queues = self.queues.lock();
-        queues.ordinary.is_empty() && queues.urgent.is_empty()
-    }
-
-    pub(crate) fn has_urgent(&self) -> bool {
-        !self.queues.lock().urgent.is_empty()
+        self.len() == 0
     }
 
     pub(crate) fn len(&self) -> usize {
-        let queues = self.queues.lock();
-        queues.ordinary.len() + queues.urgent.len()
+        self.len.load(Ordering::Acquire)
     }
 
-    /// Says who is to be woken by the next message.
-    pub(crate) fn register(&self, waker: &task::Waker) {
-        self.waker.register(waker);
+    /// The component sleeps until the next message or [`Self::wake`]. Whether an urgent message
+    /// waits already.
+    pub(crate) fn sleep(&self, waker: &task::Waker) -> bool {
+        let mut queues = self.queues.lock();
+        queues.sleep(waker);
+        !queues.urgent.is_empty()
     }
 
     /// Wakes the component for another reason than a message.
     pub(crate) fn wake(&self) {
-        self.waker.wake();
+        let mut queues = self.queues.lock();
+        let sleeper = queues.sleeper.take();
+        queues.is_woken |= sleeper.is_none();
+        drop(queues);
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
     }
 
     /// Refuses new messages and those who wait for credit, and hands out what was queued.
@@ -166,6 +236,7 @@ impl Mailbox {
         queues.close();
         let urgent = std::mem::take(&mut queues.urgent);
         let ordinary = std::mem::take(&mut queues.ordinary);
+        self.count(&queues);
         self.concurrent.store(0, Ordering::Relaxed);
         drop(queues);
         // Outside the lock: what ends gives its credit back, under it.
@@ -179,6 +250,12 @@ impl Mailbox {
 }
 
 impl Queues {
+    fn sleep(&mut self, waker: &task::Waker) {
+        if !self.sleeper.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.sleeper = Some(waker.clone());
+        }
+    }
+
     fn close(&mut self) {
         self.closed = true;
         self.credits.iter_mut().for_each(Credit::close);
@@ -199,5 +276,36 @@ impl Drop for Waiting<'_> {
         if self.waits.try_recv().is_ok() {
             self.mailbox.give_credit_back(self.class);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, atomic::AtomicUsize};
+
+    use super::*;
+
+    struct Count(AtomicUsize);
+
+    impl task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_wake_up_is_never_lost_whether_it_comes_before_or_after_falling_asleep() {
+        let mailbox = Mailbox::new(1, 1);
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = count.clone().into();
+        mailbox.wake();
+        assert!(matches!(mailbox.next(false, &waker), Next::LookAgain));
+        assert!(matches!(mailbox.next(false, &waker), Next::Nothing));
+        mailbox.wake();
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        // Who was woken is awake: the next one is kept until it looks.
+        mailbox.wake();
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert!(matches!(mailbox.next(false, &waker), Next::LookAgain));
     }
 }

@@ -104,8 +104,8 @@ impl MapComponent {
                     };
                     // It holds the thread, so all that its component should do waits with it.
                     let component = Name::new(ctx.name()).ok();
-                    let ambient = Ambient { component, ..ambient };
-                    Answer::Now(ambient.enter(|| listener(message.0)))
+                    let mut ambient = Some(Ambient { component, ..ambient });
+                    Answer::Now(Ambient::enter(&mut ambient, || listener(message.0)))
                 }
             });
         });

@@ -182,7 +182,6 @@ impl ComponentRef {
         let reception = conduit.ask_raw(raw).await.map_err(failed)?;
         let answered = conduit.node.deadlines().within(deadline, async {
             match reception {
-                Reception::Here(_) => unreachable!("a raw ask is answered by bytes"),
                 Reception::Bytes(_, answer) => bytes_answer(answer.await.ok(), time),
                 Reception::There(_, mut awaited) => {
                     let ended = (&mut awaited.ended).await;

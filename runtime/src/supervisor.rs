@@ -26,7 +26,8 @@ use crate::{
     hosted::{Hosted, Order, Status, refuse_stopped},
     restart::Restarts,
     routes::{Route, Run},
-    turn::{Control, InPlace, Interrupt, OwningTurn},
+    mailbox::Next,
+    turn::{Control, InPlace, Interrupt, OwningTurn, TurnEnd},
     watchdog,
 };
 
@@ -90,11 +91,15 @@ impl<C: 'static> Supervisor<C> {
 
     /// One poll: as many turns as fit in a slice.
     fn turns(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
-        self.hosted.mailbox.register(cx.waker());
         let mut burst = Burst::default();
         loop {
-            if let Phase::Running(..) = self.phase {
-                self.run_beside(&mut burst, cx);
+            let mut urgent_waits = false;
+            if !matches!(self.phase, Phase::Idle) {
+                // First asleep, then a look at what it may have been woken for.
+                urgent_waits = self.hosted.mailbox.sleep(cx.waker());
+                if matches!(self.phase, Phase::Running(..)) {
+                    self.run_beside(&mut burst, cx);
+                }
             }
             match &mut self.phase {
                 Phase::Building => self.build(),
@@ -131,6 +136,9 @@ impl<C: 'static> Supervisor<C> {
                     }
                 }
                 Phase::Idle => {
+                    if std::mem::take(&mut burst.asleep) && self.is_at_rest() {
+                        return Poll::Pending;
+                    }
                     if !burst.may_go_on(|| self.is_at_rest()) {
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
@@ -142,27 +150,20 @@ impl<C: 'static> Supervisor<C> {
                 Phase::Running(turn, control, urgent) => {
                     if self.hosted.order() == Order::Cut {
                         control.interrupt(Interrupt::Stop);
-                    } else if !*urgent && self.hosted.mailbox.has_urgent() {
+                    } else if urgent_waits && !*urgent {
                         control.interrupt(Interrupt::Urgent);
+                    } else if std::mem::take(&mut burst.polled) {
+                        return Poll::Pending;
                     }
-                    let end = match contain::catch(|| turn.as_mut().poll(cx)) {
-                        Ok(Poll::Pending) => return Poll::Pending,
-                        Ok(Poll::Ready(end)) => end,
-                        // Not the handler's own code, which is contained further in: what it left
-                        // to be dropped.
-                        Err(panicked) => {
-                            self.drop_phase();
-                            self.panicked(&panicked);
-                            continue;
-                        }
-                    };
-                    self.phase = Phase::Idle;
-                    match end.panicked {
-                        None => self.state = Some(end.state),
-                        Some(panicked) => {
-                            drop_state(end.state);
-                            self.panicked(&panicked);
-                        }
+                    let polled = contain::catch(|| turn.as_mut().poll(cx));
+                    if let Ok(Poll::Pending) = polled {
+                        return Poll::Pending;
+                    }
+                    let phase = std::mem::replace(&mut self.phase, Phase::Idle);
+                    match polled {
+                        Ok(Poll::Ready(end)) => self.turned(end),
+                        Err(panicked) => self.turn_panicked(phase, &panicked),
+                        Ok(Poll::Pending) => unreachable!("it was returned above"),
                     }
                 }
                 Phase::Resting(sleep) => {
@@ -201,10 +202,13 @@ impl<C: 'static> Supervisor<C> {
 
     /// Drops a turn, with whatever state it holds.
     fn drop_phase(&mut self) {
-        let phase = std::mem::replace(&mut self.phase, Phase::Idle);
-        if let Err(panicked) = contain::catch(|| drop(phase)) {
-            tracing::error!(component = %self.hosted.name, %panicked, "what a handler held panicked when it was dropped");
-        }
+        contain::drop_value(std::mem::replace(&mut self.phase, Phase::Idle));
+    }
+
+    /// Not the handler's own code, which is contained further in: what it left to be dropped.
+    fn turn_panicked<T>(&mut self, turn: T, panicked: &Panicked) {
+        contain::drop_value(turn);
+        self.panicked(panicked);
     }
 
     /// Whether nothing waits: then no clock need be read to say so.
@@ -276,25 +280,23 @@ impl<C: 'static> Supervisor<C> {
         }
         // Timers go before ordinary messages, or a full queue would hold them up; urgent ones first.
         let due = !self.shared.turns.borrow().is_empty();
-        let call = if due { self.hosted.mailbox.pop_urgent() } else { self.hosted.mailbox.pop() };
-        if due && call.is_none() {
-            let turn = self.shared.turns.borrow_mut().pop_front();
-            if let Some(turn) = turn {
-                self.local(turn);
-            }
-            return Poll::Ready(());
-        }
-        match call {
-            Some(call) => {
+        match self.hosted.mailbox.next(due, cx.waker()) {
+            Next::Call(call) => self.call(call, burst, cx),
+            Next::Last(call) => {
+                burst.asleep = true;
                 self.call(call, burst, cx);
-                Poll::Ready(())
             }
-            None if order == Order::Drain && self.beside.is_empty() => {
-                self.stop();
-                Poll::Ready(())
+            Next::Nothing if due => {
+                let turn = self.shared.turns.borrow_mut().pop_front();
+                if let Some(turn) = turn {
+                    self.local(turn);
+                }
             }
-            None => Poll::Pending,
+            Next::Nothing if order == Order::Drain && self.beside.is_empty() => self.stop(),
+            Next::Nothing => return Poll::Pending,
+            Next::LookAgain => {}
         }
+        Poll::Ready(())
     }
 
     /// Handlers without state don't wait for the one that has it; it may wait for one of them.
@@ -332,13 +334,31 @@ impl<C: 'static> Supervisor<C> {
                 let state = self.state.take().expect("an idle component has its state");
                 let control = Rc::new(Control::default());
                 let urgent = self.hosted.routes[call.route()].options.urgent;
-                let turn = run(state, call, self.shared.clone(), control.clone());
-                self.phase = Phase::Running(turn, control, urgent);
+                let mut turn = run(state, call, self.shared.clone(), control.clone());
+                // Most are ready at once.
+                match contain::catch(|| turn.as_mut().poll(cx)) {
+                    Ok(Poll::Ready(end)) => self.turned(end),
+                    Ok(Poll::Pending) => {
+                        burst.polled = true;
+                        self.phase = Phase::Running(turn, control, urgent);
+                    }
+                    Err(panicked) => self.turn_panicked(turn, &panicked),
+                }
             }
             Run::Beside(run) => {
                 self.beside.spawn_local(run(call, self.shared.clone()));
                 // Registers this task's waker with the new one.
                 while let Poll::Ready(Some(_)) = self.beside.poll_join_next(cx) {}
+            }
+        }
+    }
+
+    fn turned(&mut self, end: TurnEnd<C>) {
+        match end.panicked {
+            None => self.state = Some(end.state),
+            Some(panicked) => {
+                drop_state(end.state);
+                self.panicked(&panicked);
             }
         }
     }
@@ -421,6 +441,10 @@ impl<C: 'static> ActorFuture<Supervisor<C>> for Turns {
 /// Counts the turns of one poll and reads the clock once a turn at most.
 #[derive(Default)]
 struct Burst {
+    /// The mailbox wakes the component already, if anything comes.
+    asleep: bool,
+    /// The turn that runs was polled in this poll.
+    polled: bool,
     turns: usize,
     started: Option<Instant>,
     now: Option<Instant>,
@@ -434,6 +458,7 @@ impl Burst {
     fn may_go_on(&mut self, at_rest: impl FnOnce() -> bool) -> bool {
         self.turns += 1;
         if self.turns == 1 || at_rest() {
+            self.now = None;
             return true;
         }
         // The clock is read anew after each turn, for the slice and for the next deadline.

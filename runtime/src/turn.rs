@@ -34,10 +34,11 @@ pub(crate) struct TurnEnd<C> {
     pub(crate) refused: Option<String>,
 }
 
-/// How the supervisor speaks to a handler that is running.
+/// How the supervisor speaks to a handler that is running, and whether its caller went away.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     interrupt: Cell<Option<Interrupt>>,
+    cancel: Cancel,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,10 @@ pub(crate) enum Interrupt {
 impl Control {
     pub(crate) fn interrupt(&self, why: Interrupt) {
         self.interrupt.set(Some(why));
+    }
+
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.cancel
     }
 }
 
@@ -95,13 +100,13 @@ where
         let Some((message, head, mut to)) = call.open::<M>(shared.limits()) else {
             return TurnEnd { state, panicked: None, refused: None };
         };
-        let ambient = shared.ambient(&head);
-        let cancel = Cancel::new(ABORT);
-        let ctx = Ctx::for_call(shared, head, Some(cancel.clone()));
+        let mut ambient = Some(shared.ambient(&head));
+        control.cancel.prepare(ABORT);
+        let ctx = Ctx::for_call(shared, head, Some(control.clone()));
         let end = {
             let handler = contain::catch(|| state.handle(message, &ctx));
             match handler {
-                Ok(handler) => drive(handler, &ambient, &control, &cancel, &mut to).await,
+                Ok(handler) => drive(handler, &mut ambient, &control, &mut to).await,
                 Err(panicked) => End::Panicked(panicked),
             }
         };
@@ -132,12 +137,12 @@ pub(crate) async fn beside<C, M, F, Fut>(
     let Some((message, head, mut to)) = call.open::<M>(shared.limits()) else { return };
     let ambient = shared.ambient(&head);
     // Its component doesn't wait with it, unless it holds the thread: it can't close a cycle.
-    let ambient = if how.concurrent { ambient.of_nobody() } else { ambient };
-    let cancel = Cancel::new(how.abort);
-    let ctx = Ctx::for_call(shared, head, Some(cancel.clone()));
-    let control = Control::default();
+    let mut ambient = Some(if how.concurrent { ambient.of_nobody() } else { ambient });
+    let control = Rc::new(Control::default());
+    control.cancel.prepare(how.abort);
+    let ctx = Ctx::for_call(shared, head, Some(control.clone()));
     let end = match contain::catch(|| function(message, ctx)) {
-        Ok(handler) => drive(handler, &ambient, &control, &cancel, &mut to).await,
+        Ok(handler) => drive(handler, &mut ambient, &control, &mut to).await,
         Err(panicked) => End::Panicked(panicked),
     };
     // Without state there is nothing to rebuild: the answer is all.
@@ -154,9 +159,8 @@ enum End<R> {
 /// Polls a handler to its end, or drops it at an await when it is interrupted or aborted.
 async fn drive<R: crate::Data>(
     handler: impl Future<Output = Answer<R>>,
-    ambient: &Ambient,
+    ambient: &mut Option<Ambient>,
     control: &Control,
-    cancel: &Cancel,
     to: &mut ReplyTo<R>,
 ) -> End<R> {
     let mut slot = pin!(Some(handler));
@@ -165,11 +169,12 @@ async fn drive<R: crate::Data>(
             return Poll::Ready(End::Interrupted(why));
         }
         let handler = slot.as_mut().as_pin_mut().expect("it is emptied only below");
-        match contain::catch(|| ambient.enter(|| handler.poll(cx))) {
+        match contain::catch(|| Ambient::enter(ambient, || handler.poll(cx))) {
             Ok(Poll::Ready(answer)) => return Poll::Ready(End::Answered(answer)),
             Ok(Poll::Pending) => {}
             Err(panicked) => return Poll::Ready(End::Panicked(panicked)),
         }
+        let cancel = &control.cancel;
         if cancel.is_wanted() && to.poll_cancelled(cx).is_ready() && cancel.set() {
             return Poll::Ready(End::Aborted);
         }
@@ -213,7 +218,7 @@ pub(crate) fn starting<C: Component>(mut state: Box<C>, shared: Rc<Shared<C>>) -
         let (refused, panicked) = {
             let hook = contain::catch(|| state.on_start(&ctx));
             match hook {
-                Ok(hook) => match contained(hook, &ambient).await {
+                Ok(hook) => match contained(hook, ambient).await {
                     Ok(Ok(())) => (None, None),
                     Ok(Err(error)) => (Some(error.to_string()), None),
                     Err(panicked) => (None, Some(panicked)),
@@ -233,7 +238,7 @@ pub(crate) fn stopping<C: Component>(mut state: Box<C>, shared: Rc<Shared<C>>) -
         let panicked = {
             let hook = contain::catch(|| state.on_stop(&ctx));
             match hook {
-                Ok(hook) => contained(hook, &ambient).await.err(),
+                Ok(hook) => contained(hook, ambient).await.err(),
                 Err(panicked) => Some(panicked),
             }
         };
@@ -241,11 +246,12 @@ pub(crate) fn stopping<C: Component>(mut state: Box<C>, shared: Rc<Shared<C>>) -
     })
 }
 
-async fn contained<T>(future: impl Future<Output = T>, ambient: &Ambient) -> Result<T, Panicked> {
+async fn contained<T>(future: impl Future<Output = T>, ambient: Ambient) -> Result<T, Panicked> {
+    let mut ambient = Some(ambient);
     let mut slot = pin!(Some(future));
     let output = std::future::poll_fn(|cx| {
         let future = slot.as_mut().as_pin_mut().expect("it is emptied only below");
-        match contain::catch(|| ambient.enter(|| future.poll(cx))) {
+        match contain::catch(|| Ambient::enter(&mut ambient, || future.poll(cx))) {
             Ok(poll) => poll.map(Ok),
             Err(panicked) => Poll::Ready(Err(panicked)),
         }

@@ -147,6 +147,7 @@ impl Node {
         let mut components = self.0.components.write();
         if components.get(&hosted.name).is_some_and(|known| Arc::ptr_eq(known, hosted)) {
             components.remove(&hosted.name);
+            hosted.forget();
             drop(components);
             self.0.moved();
             self.0.directory.withdraw(&hosted.name);

@@ -149,7 +149,7 @@ impl Node {
         let links = inner.links.shutdown(deadline.max(Instant::now() + GRACE)).await;
         report.unanswered = links.open as u64;
         report.owed = links.owed as u64;
-        inner.components.write().clear();
+        inner.components.write().drain().for_each(|(_, hosted)| hosted.forget());
         inner.conduits.lock().clear();
         inner.threads.lock().drain(..).for_each(|arbiter| {
             arbiter.stop();

@@ -236,7 +236,14 @@ impl Node {
             limits.messages_per_target as usize,
             limits.urgent_per_target as usize,
         );
-        let hosted = Arc::new(Hosted::new(name.clone(), count, groups, routes, mailbox));
+        let hosted = Arc::new(Hosted::new(
+            name.clone(),
+            count,
+            groups,
+            routes,
+            mailbox,
+            inner.deadlines.clone(),
+        ));
         // Under the lock that shutdown takes to collect the components.
         let mut components = inner.components.write();
         if inner.is_stopping() {
