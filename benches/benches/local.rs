@@ -57,12 +57,19 @@ impl actix::Handler<Add> for Bare {
 fn local_ask(criterion: &mut Criterion) {
     let system = actix_rt::System::new();
     let (node, counter, bare) = system.block_on(async {
-        let node = Node::start(NodeConfig::in_process()).await.expect("no network is needed");
-        let counter = node.spawn("counter", Counter::default).await.expect("the name is free");
+        let node = Node::start(NodeConfig::in_process())
+            .await
+            .expect("no network is needed");
+        let counter = node
+            .spawn("counter", Counter::default)
+            .await
+            .expect("the name is free");
         (node, counter, actix::Actor::start(Bare { total: 0 }))
     });
     let mut group = criterion.benchmark_group("local ask, one arbiter");
-    group.measurement_time(Duration::from_secs(4)).warm_up_time(Duration::from_secs(1));
+    group
+        .measurement_time(Duration::from_secs(4))
+        .warm_up_time(Duration::from_secs(1));
     group.bench_function("bare actix", |bencher| {
         bencher.iter_custom(|rounds| {
             system.block_on(async {
@@ -90,7 +97,10 @@ fn local_ask(criterion: &mut Criterion) {
             system.block_on(async {
                 let start = Instant::now();
                 for _ in 0..rounds {
-                    counter.ask(AddAsync { amount: 1 }).await.expect("it is alive");
+                    counter
+                        .ask(AddAsync { amount: 1 })
+                        .await
+                        .expect("it is alive");
                 }
                 start.elapsed()
             })

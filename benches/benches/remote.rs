@@ -33,10 +33,17 @@ struct Pair {
 impl Pair {
     async fn start(cores: Cores) -> botzilla::Result<Self> {
         process::pin(cores)?;
-        let servers = [process::serve("plain", cores)?, process::serve("botzilla", cores)?];
+        let servers = [
+            process::serve("plain", cores)?,
+            process::serve("botzilla", cores)?,
+        ];
         let plain = plain::Client::connect(&servers[0].address).await?;
         let (_, mirror) = botz::connect(&servers[1].address).await?;
-        Ok(Self { _servers: servers, plain, mirror })
+        Ok(Self {
+            _servers: servers,
+            plain,
+            mirror,
+        })
     }
 }
 
@@ -71,13 +78,28 @@ async fn ratios(cores: Cores) -> botzilla::Result<()> {
             table[3][side].push(TELLS as f64 / start.elapsed().as_secs_f64() / 1e3);
         }
     }
-    let what = ["ask 64 B p50, us", "ask 64 B p99, us", "128 in flight, k/s", "tell 64 B, k/s"];
-    let place = if cores == Cores::One { "both processes on one core" } else { "two cores" };
+    let what = [
+        "ask 64 B p50, us",
+        "ask 64 B p99, us",
+        "128 in flight, k/s",
+        "tell 64 B, k/s",
+    ];
+    let place = if cores == Cores::One {
+        "both processes on one core"
+    } else {
+        "two cores"
+    };
     println!("\n{place}; medians of {ROUNDS} interleaved rounds");
-    println!("{:22} {:>12} {:>12} {:>8}", "", "plain TCP", "botzilla", "ratio");
+    println!(
+        "{:22} {:>12} {:>12} {:>8}",
+        "", "plain TCP", "botzilla", "ratio"
+    );
     for (what, [plain, botzilla]) in what.iter().zip(&mut table) {
         let (plain, botzilla) = (median(plain), median(botzilla));
-        println!("{what:22} {plain:12.1} {botzilla:12.1} {:8.2}", botzilla / plain);
+        println!(
+            "{what:22} {plain:12.1} {botzilla:12.1} {:8.2}",
+            botzilla / plain
+        );
     }
     Ok(())
 }
@@ -90,7 +112,9 @@ fn median(values: &mut [f64]) -> f64 {
 fn remote(criterion: &mut Criterion, system: &actix_rt::SystemRunner) -> botzilla::Result<()> {
     let mut pair = system.block_on(Pair::start(Cores::One))?;
     let mut group = criterion.benchmark_group("remote, one core");
-    group.sample_size(10).measurement_time(Duration::from_secs(2));
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(2));
     group.warm_up_time(Duration::from_millis(300));
     let timed = |work: &mut dyn FnMut() -> botzilla::Result<()>| {
         let start = Instant::now();
@@ -98,9 +122,8 @@ fn remote(criterion: &mut Criterion, system: &actix_rt::SystemRunner) -> botzill
         start.elapsed()
     };
     group.bench_function("ask, plain TCP", |bencher| {
-        bencher.iter_custom(|n| {
-            timed(&mut || Ok(system.block_on(pair.plain.asks(n)).map(drop)?))
-        });
+        bencher
+            .iter_custom(|n| timed(&mut || Ok(system.block_on(pair.plain.asks(n)).map(drop)?)));
     });
     group.bench_function("ask, botzilla", |bencher| {
         bencher.iter_custom(|n| {
@@ -122,9 +145,7 @@ fn remote(criterion: &mut Criterion, system: &actix_rt::SystemRunner) -> botzill
     });
     group.throughput(Throughput::Elements(1000));
     group.bench_function("1000 tells, plain TCP", |bencher| {
-        bencher.iter_custom(|n| {
-            timed(&mut || Ok(system.block_on(pair.plain.tells(n * 1000))?))
-        });
+        bencher.iter_custom(|n| timed(&mut || Ok(system.block_on(pair.plain.tells(n * 1000))?)));
     });
     group.bench_function("1000 tells, botzilla", |bencher| {
         bencher.iter_custom(|n| {

@@ -67,7 +67,10 @@ impl Mirror {
 ///
 /// The node can't start.
 pub async fn serve() -> botzilla::Result<()> {
-    let registry = Registry::new("127.0.0.1:0", SECRET)?.fresh().start().await?;
+    let registry = Registry::new("127.0.0.1:0", SECRET)?
+        .fresh()
+        .start()
+        .await?;
     registry.node().spawn("mirror", Mirror::default).await?;
     println!("{}", registry.address());
     std::future::pending().await
@@ -124,7 +127,9 @@ pub async fn pipelined(
         })
         .collect();
     for asker in askers {
-        asker.await.expect("an asker neither panics nor is aborted")?;
+        asker
+            .await
+            .expect("an asker neither panics nor is aborted")?;
     }
     Ok(())
 }

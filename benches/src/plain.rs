@@ -79,7 +79,11 @@ impl Client {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (input, output) = (BytesMut::with_capacity(1 << 18), BytesMut::new());
-        Ok(Self { stream, input, output })
+        Ok(Self {
+            stream,
+            input,
+            output,
+        })
     }
 
     /// One ask at a time, each one's nanoseconds.
@@ -134,7 +138,11 @@ impl Client {
             }
         }
         let told = self.receive().await?.get_u64_le();
-        if told == count { Ok(()) } else { Err(io::Error::other("tells were lost")) }
+        if told == count {
+            Ok(())
+        } else {
+            Err(io::Error::other("tells were lost"))
+        }
     }
 
     fn send(&mut self, kind: u8, last: u8) {

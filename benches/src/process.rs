@@ -40,11 +40,21 @@ pub fn serve(role: &str, cores: Cores) -> io::Result<Server> {
         }
         Cores::Any => Command::new(this),
     };
-    let mut child = command.env(ROLE, role).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no stdout"))?;
+    let mut child = command
+        .env(ROLE, role)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let stdout = child
+        .stdout
+        .take()
+        .ok_or_else(|| io::Error::other("no stdout"))?;
     let mut address = String::new();
     BufReader::new(stdout).read_line(&mut address)?;
-    Ok(Server { child, address: address.trim().to_owned() })
+    Ok(Server {
+        child,
+        address: address.trim().to_owned(),
+    })
 }
 
 /// Puts this process on the first core, or back on all.
@@ -57,9 +67,15 @@ pub fn pin(cores: Cores) -> io::Result<()> {
         }
     };
     let pid = std::process::id().to_string();
-    let status =
-        Command::new("taskset").args(["-a", "-cp", &list, &pid]).stdout(Stdio::null()).status()?;
-    if status.success() { Ok(()) } else { Err(io::Error::other("taskset failed")) }
+    let status = Command::new("taskset")
+        .args(["-a", "-cp", &list, &pid])
+        .stdout(Stdio::null())
+        .status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other("taskset failed"))
+    }
 }
 
 /// Ends this process when the one that started it has gone.

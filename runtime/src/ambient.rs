@@ -29,7 +29,10 @@ impl Ambient {
 
     /// For a handler with which its component doesn't wait.
     pub(crate) fn of_nobody(self) -> Self {
-        Self { component: None, ..self }
+        Self {
+            component: None,
+            ..self
+        }
     }
 
     /// What the code that runs now inherits.
@@ -39,12 +42,20 @@ impl Ambient {
 
     /// The path that a nested ask carries: all who wait once this handler waits too.
     pub(crate) fn nested_path(&self) -> Arc<[Name]> {
-        self.path.iter().flat_map(|path| path.iter()).chain(&self.component).cloned().collect()
+        self.path
+            .iter()
+            .flat_map(|path| path.iter())
+            .chain(&self.component)
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn waits_already(&self, target: &Name) -> bool {
         self.component.as_ref() == Some(target)
-            || self.path.as_deref().is_some_and(|path| path.contains(target))
+            || self
+                .path
+                .as_deref()
+                .is_some_and(|path| path.contains(target))
     }
 }
 

@@ -81,7 +81,10 @@ impl<R: Data> Later<R> {
 impl<R: Data> Replier<R> {
     /// Answers.
     pub fn reply(mut self, reply: R) {
-        let slot = self.0.take().expect("only reply and drop take it, and reply consumes self");
+        let slot = self
+            .0
+            .take()
+            .expect("only reply and drop take it, and reply consumes self");
         let mut slot = slot.lock();
         match std::mem::replace(&mut *slot, Slot::Over) {
             Slot::Empty => *slot = Slot::Replied(reply),

@@ -39,7 +39,11 @@ pub struct Ask<M: Message> {
 
 enum State<M: Message> {
     New(Option<M>),
-    InTurn(BoxFuture<'static, Result<Asking<M>, Reason>>, Instant, Duration),
+    InTurn(
+        BoxFuture<'static, Result<Asking<M>, Reason>>,
+        Instant,
+        Duration,
+    ),
     /// Its alarm is its own.
     Here(Arc<Asked<M>>, Duration),
     Elsewhere(Reception, Alarm, Duration),
@@ -48,7 +52,11 @@ enum State<M: Message> {
 
 impl<M: Message> Ask<M> {
     pub(crate) fn new(to: ComponentRef, message: M) -> Self {
-        Self { to, time: None, state: State::New(Some(message)) }
+        Self {
+            to,
+            time: None,
+            state: State::New(Some(message)),
+        }
     }
 
     /// How long it may take, all in all: finding the component, connecting, waiting for credit,
@@ -118,7 +126,9 @@ impl<M: Message> Future for Ask<M> {
         loop {
             match &mut this.state {
                 State::New(message) => {
-                    let message = message.take().expect("it is taken once, and the state changes");
+                    let message = message
+                        .take()
+                        .expect("it is taken once, and the state changes");
                     match this.start(message, cx.waker()) {
                         Ok(state) => this.state = state,
                         Err(reason) => return this.end(Err(reason)),
@@ -159,9 +169,7 @@ impl<M: Message> Future for Ask<M> {
                     };
                     return Poll::Ready(match asked.into_outcome() {
                         Some(Ok(reply)) => Ok(reply),
-                        Some(Err(failure)) => {
-                            Err(this.error(Reason::from_failure(failure, time)))
-                        }
+                        Some(Err(failure)) => Err(this.error(Reason::from_failure(failure, time))),
                         None => Err(this.error(Reason::Stopped(String::new()))),
                     });
                 }
@@ -192,7 +200,9 @@ impl Reception {
         match self {
             Self::Bytes(encoding, answer) => {
                 let encoding = *encoding;
-                Pin::new(answer).poll(cx).map(|answer| bytes_answer(answer.ok(), time))
+                Pin::new(answer)
+                    .poll(cx)
+                    .map(|answer| bytes_answer(answer.ok(), time))
                     .map(|answer| answer.and_then(|bytes| decode::<M>(encoding, &bytes)))
             }
             Self::There(encoding, awaited) => {
@@ -218,17 +228,15 @@ pub(crate) fn bytes_answer(
     }
 }
 
-pub(crate) fn remote_answer(
-    ended: Option<Ended>,
-    time: Duration,
-) -> Result<bytes::Bytes, Reason> {
+pub(crate) fn remote_answer(ended: Option<Ended>, time: Duration) -> Result<bytes::Bytes, Reason> {
     match ended {
         Some(Ended::Reply(bytes)) => Ok(bytes),
         Some(Ended::Delivered) => Err(Reason::NoReply),
         Some(Ended::Failed(failure)) => Err(Reason::from_failure(failure, time)),
-        Some(Ended::Disconnected { may_have_run, why }) => {
-            Err(Reason::Disconnected { why: why.to_string(), may_have_run })
-        }
+        Some(Ended::Disconnected { may_have_run, why }) => Err(Reason::Disconnected {
+            why: why.to_string(),
+            may_have_run,
+        }),
         None => Err(Reason::Disconnected {
             why: "the node is shutting down".to_owned(),
             may_have_run: true,
@@ -240,12 +248,17 @@ fn decode<M: Message>(encoding: Encoding, bytes: &[u8]) -> Result<M::Reply, Reas
     match contain::catch(|| encoding::decode(encoding, bytes, &botzilla_wire::Limits::default())) {
         Ok(Ok(reply)) => Ok(reply),
         Ok(Err(error)) => Err(Reason::Codec(format!("its reply can't be read: {error}"))),
-        Err(panicked) => Err(Reason::Codec(format!("its reply's decoder panicked: {panicked}"))),
+        Err(panicked) => Err(Reason::Codec(format!(
+            "its reply's decoder panicked: {panicked}"
+        ))),
     }
 }
 
 impl<M: Message> fmt::Debug for Ask<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ask").field("to", &self.to).field("message", &M::NAME).finish()
+        f.debug_struct("Ask")
+            .field("to", &self.to)
+            .field("message", &M::NAME)
+            .finish()
     }
 }

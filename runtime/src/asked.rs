@@ -16,8 +16,7 @@ use botzilla_wire::Failure;
 use parking_lot::Mutex;
 
 use crate::{
-    Message,
-    contain,
+    Message, contain,
     deadline::{Deadlines, Key},
 };
 
@@ -167,7 +166,9 @@ impl<M: Message> Answering<M::Reply> for Asked<M> {
             return Poll::Ready(());
         }
         if let Content::Begun(waker) = &mut *content
-            && !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker()))
+            && !waker
+                .as_ref()
+                .is_some_and(|known| known.will_wake(cx.waker()))
         {
             *waker = Some(cx.waker().clone());
         }
@@ -204,8 +205,15 @@ mod tests {
     fn ask() -> Asker {
         let deadlines = Deadlines::new(Instant::now());
         let woken = Arc::new(Count(AtomicUsize::new(0)));
-        let alarm = deadlines.put(Instant::now() + Duration::from_secs(5), woken.clone().into());
-        Asker { deadlines, woken, asked: Asked::new(Ask, alarm) }
+        let alarm = deadlines.put(
+            Instant::now() + Duration::from_secs(5),
+            woken.clone().into(),
+        );
+        Asker {
+            deadlines,
+            woken,
+            asked: Asked::new(Ask, alarm),
+        }
     }
 
     impl Asker {

@@ -107,14 +107,22 @@ impl BroadcastReport {
     fn sort(&mut self) {
         self.delivered.sort_unstable();
         self.ignored.sort_unstable();
-        self.failed.sort_unstable_by(|a, b| a.component.cmp(&b.component));
+        self.failed
+            .sort_unstable_by(|a, b| a.component.cmp(&b.component));
         self.unreached.sort_unstable_by(|a, b| a.node.cmp(&b.node));
     }
 }
 
 impl<M> Broadcast<M> {
     pub(crate) fn new(node: Node, sender: Option<Name>, message: M) -> Self {
-        Self { node, sender, message, group: None, time: None, to_the_end: false }
+        Self {
+            node,
+            sender,
+            message,
+            group: None,
+            time: None,
+            to_the_end: false,
+        }
     }
 
     /// Only for this group's members.
@@ -145,7 +153,11 @@ impl<M: Message> IntoFuture for Broadcast<M> {
         let terms = Terms::now(self.time.unwrap_or_else(|| self.node.default_time()));
         Box::pin(async move {
             let layout = layout_of::<M>();
-            let encoding = if layout.is_some() { Encoding::Bincode } else { Encoding::Json };
+            let encoding = if layout.is_some() {
+                Encoding::Bincode
+            } else {
+                Encoding::Json
+            };
             let target = self.group.clone().unwrap_or_else(|| "everyone".to_owned());
             let failed = |reason| CallError::new(target.clone(), M::NAME, reason);
             let payload = encode_to_send(encoding, &self.message).map_err(failed)?;
@@ -157,7 +169,9 @@ impl<M: Message> IntoFuture for Broadcast<M> {
                 payload,
                 to_the_end: self.to_the_end,
             };
-            let mut report = send(&self.node, self.sender, cast, &terms).await.map_err(failed)?;
+            let mut report = send(&self.node, self.sender, cast, &terms)
+                .await
+                .map_err(failed)?;
             report.explain(Letter::of::<M>());
             Ok(report)
         })
@@ -187,16 +201,23 @@ impl Node {
             payload: payload.to_string().into(),
             to_the_end,
         };
-        send(self, None, cast, &Terms::now(within)).await.map_err(failed)
+        send(self, None, cast, &Terms::now(within))
+            .await
+            .map_err(failed)
     }
 }
 
 fn scope(group: Option<&str>) -> Result<Scope, Reason> {
     match group {
         None => Ok(Scope::Everyone),
-        Some(group) => Name::new(group).map(Scope::Group).map_err(|error| {
-            Reason::NoSuchComponent { close: Vec::new(), note: format!("as a group: {error}") }
-        }),
+        Some(group) => {
+            Name::new(group)
+                .map(Scope::Group)
+                .map_err(|error| Reason::NoSuchComponent {
+                    close: Vec::new(),
+                    note: format!("as a group: {error}"),
+                })
+        }
     }
 }
 
@@ -265,26 +286,32 @@ async fn audiences(
 ) -> Result<Vec<Audience>, Reason> {
     let inner = node.inner();
     let mut audiences: Vec<Audience> = Vec::new();
-    let mut add = |id: NodeId, addresses: Vec<String>, name: &str, urgent: bool| {
-        match audiences.iter_mut().find(|audience| audience.node == id) {
-            Some(audience) => {
-                audience.components.push(name.to_owned());
-                audience.urgent |= urgent;
-            }
-            None => audiences.push(Audience {
-                node: id,
-                addresses,
-                components: vec![name.to_owned()],
-                urgent,
-            }),
+    let mut add = |id: NodeId, addresses: Vec<String>, name: &str, urgent: bool| match audiences
+        .iter_mut()
+        .find(|audience| audience.node == id)
+    {
+        Some(audience) => {
+            audience.components.push(name.to_owned());
+            audience.urgent |= urgent;
         }
+        None => audiences.push(Audience {
+            node: id,
+            addresses,
+            components: vec![name.to_owned()],
+            urgent,
+        }),
     };
     if inner.config().short_lived {
         let left = terms.deadline.saturating_duration_since(Instant::now());
-        let listed = node.list_within(left).await.map_err(CallError::into_reason)?;
+        let listed = node
+            .list_within(left)
+            .await
+            .map_err(CallError::into_reason)?;
         let mut deaf = Vec::new();
         for listed in listed {
-            let Ok(id) = listed.node.parse::<NodeId>() else { continue };
+            let Ok(id) = listed.node.parse::<NodeId>() else {
+                continue;
+            };
             if matches!(&cast.scope, Scope::Group(group) if !listed.groups.iter().any(|one| **one == **group))
             {
                 continue;
@@ -297,7 +324,9 @@ async fn audiences(
         }
         // A node that is reached names those of its own that ignore it.
         deaf.retain(|(id, _)| !audiences.iter().any(|audience| audience.node == *id));
-        report.ignored.extend(deaf.into_iter().map(|(_, name)| name));
+        report
+            .ignored
+            .extend(deaf.into_iter().map(|(_, name)| name));
         return Ok(audiences);
     }
     let known: Vec<_> = inner.directory().read(|all| all.all().cloned().collect());
@@ -307,14 +336,19 @@ async fn audiences(
         {
             continue;
         }
-        if let Some(handler) = located.handler(&cast.message).filter(|handler| handler.broadcast) {
+        if let Some(handler) = located
+            .handler(&cast.message)
+            .filter(|handler| handler.broadcast)
+        {
             let addresses = located.place.facts.endpoints.clone();
             add(located.place.id, addresses, &located.name, handler.urgent);
         }
     }
     // Who ignores it on a node without any listener is known here alone.
     for located in &known {
-        let counted = audiences.iter().any(|audience| audience.node == located.place.id);
+        let counted = audiences
+            .iter()
+            .any(|audience| audience.node == located.place.id);
         let outside = matches!(&cast.scope, Scope::Group(group) if !located.is_in(group));
         if !counted && !outside && located.place.id != node.id() && is_public(&located.name) {
             report.ignored.push(located.name.to_string());
@@ -356,18 +390,26 @@ async fn reach(
         match link.send(outgoing, Ticket::Ask(asker)).await {
             Ok(_) => {}
             Err((_, NotSent::TooLarge { max })) => {
-                return Err(Reason::TooLarge(format!("the other side takes {max} bytes at most")));
+                return Err(Reason::TooLarge(format!(
+                    "the other side takes {max} bytes at most"
+                )));
             }
             Err((_, NotSent::NoCredit)) => return Err(Reason::Full),
             Err((_, NotSent::Closed { why })) => {
-                return Err(Reason::Disconnected { why: why.to_string(), may_have_run: false });
+                return Err(Reason::Disconnected {
+                    why: why.to_string(),
+                    may_have_run: false,
+                });
             }
         }
         let bytes = remote_answer(ended.await.ok(), terms.time)?;
         botzilla_wire::encoding::decode::<BroadcastReport>(encoding, &bytes, node.limits())
             .map_err(|error| Reason::Codec(format!("its report can't be read: {error}")))
     });
-    match outcome.await.unwrap_or_else(|_| Err(expired(terms.time, true))) {
+    match outcome
+        .await
+        .unwrap_or_else(|_| Err(expired(terms.time, true)))
+    {
         Ok(report) => report,
         Err(reason) => BroadcastReport {
             unreached: vec![Unreached {
@@ -382,7 +424,13 @@ async fn reach(
 
 /// A broadcast that came in: to all who listen here, then the report back.
 pub(crate) fn fan_out(node: &Node, peer: NodeId, inbound: Inbound) {
-    let Inbound { route, deadline, mut payload, responder, .. } = inbound;
+    let Inbound {
+        route,
+        deadline,
+        mut payload,
+        responder,
+        ..
+    } = inbound;
     let info = &route.info;
     if payload.is_empty() {
         return responder.fail(failure(Code::BadPayload, false, "an empty broadcast"));
@@ -436,7 +484,11 @@ fn settle(report: &mut BroadcastReport, component: String, outcome: Result<(), R
         Ok(()) => report.delivered.push(component),
         Err(reason) => {
             let (code, reason) = (code_of(&reason).number(), reason.to_string());
-            report.failed.push(BroadcastFailure { component, code, reason });
+            report.failed.push(BroadcastFailure {
+                component,
+                code,
+                reason,
+            });
         }
     }
 }
@@ -453,7 +505,10 @@ fn deliver_here(
     let mut waiting = Vec::new();
     for hosted in node.inner().hosted() {
         // The sender gets none.
-        if !is_public(&hosted.name) || *hosted.name == *REGISTRY || (from == node.id() && sender == Some(&hosted.name)) {
+        if !is_public(&hosted.name)
+            || *hosted.name == *REGISTRY
+            || (from == node.id() && sender == Some(&hosted.name))
+        {
             continue;
         }
         if matches!(&cast.scope, Scope::Group(group) if !hosted.is_in_group(group)) {
@@ -485,7 +540,9 @@ fn push(
     cast: &Cast,
     deadline: Instant,
 ) -> Result<Option<Sent>, Failure> {
-    let Some(route) = hosted.route_named(&cast.message) else { return Ok(None) };
+    let Some(route) = hosted.route_named(&cast.message) else {
+        return Ok(None);
+    };
     let info = &hosted.routes[route];
     if !info.options.broadcast {
         return Ok(None);
@@ -502,15 +559,27 @@ fn push(
             urgent: info.options.urgent,
         },
     )?;
-    let class = if info.options.urgent { Class::Urgent } else { Class::Broadcast };
-    hosted.mailbox.take_credit(class).map_err(|error| match error {
-        NoCredit::Full => failure(Code::Overloaded, false, "its queue for broadcasts is full"),
-        NoCredit::Closed => failure(Code::Stopped, false, ""),
-    })?;
+    let class = if info.options.urgent {
+        Class::Urgent
+    } else {
+        Class::Broadcast
+    };
+    hosted
+        .mailbox
+        .take_credit(class)
+        .map_err(|error| match error {
+            NoCredit::Full => failure(Code::Overloaded, false, "its queue for broadcasts is full"),
+            NoCredit::Closed => failure(Code::Stopped, false, ""),
+        })?;
     let time = deadline.saturating_duration_since(Instant::now());
     let (told, sent) = Tells::new(hosted.name.clone()).open(Letter::untyped(info.name), time);
     let call = Call {
-        head: Head { sender: sender.cloned(), sender_node: from, deadline, path: None },
+        head: Head {
+            sender: sender.cloned(),
+            sender_node: from,
+            deadline,
+            path: None,
+        },
         body: Body::Encoded {
             encoding: cast.encoding,
             payload: cast.payload.clone(),
@@ -548,7 +617,10 @@ fn code_of(reason: &Reason) -> Code {
 
 impl<M: Message> fmt::Debug for Broadcast<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Broadcast").field("message", &M::NAME).field("group", &self.group).finish_non_exhaustive()
+        f.debug_struct("Broadcast")
+            .field("message", &M::NAME)
+            .field("group", &self.group)
+            .finish_non_exhaustive()
     }
 }
 
@@ -558,7 +630,12 @@ mod tests {
 
     #[test]
     fn the_report_of_the_protocols_example_reads_as_it_says() {
-        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect::<Vec<_>>()
+        };
         let report = BroadcastReport {
             delivered: names(&["drive", "planner"]),
             ignored: names(&["battery"]),

@@ -40,7 +40,11 @@ pub(crate) enum Body {
     Ask(Arc<dyn AskEnvelope>),
     /// A `Telling<M>`.
     Tell(Box<dyn TellEnvelope>),
-    Encoded { encoding: Encoding, payload: Bytes, to: EncodedTo },
+    Encoded {
+        encoding: Encoding,
+        payload: Bytes,
+        to: EncodedTo,
+    },
 }
 
 /// An ask whose type is known only to its sender and to the route it was sent to.
@@ -107,7 +111,10 @@ pub(crate) struct Seat {
 
 impl Call {
     /// Puts it in its component's queue, or gives it back when the component has stopped.
-    #[expect(clippy::result_large_err, reason = "the call comes back whole: nothing is lost")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "the call comes back whole: nothing is lost"
+    )]
     pub(crate) fn push(self) -> Result<(), Self> {
         let hosted = self.seat.hosted.clone();
         hosted.mailbox.push(self)
@@ -142,7 +149,14 @@ impl Call {
                     .downcast::<Asked<M>>()
                     .expect("the sender looked the route up by this type");
                 let message = asked.begin().expect("a call is opened once");
-                Some((message, head, ReplyTo { to: To::Asked(asked), seat }))
+                Some((
+                    message,
+                    head,
+                    ReplyTo {
+                        to: To::Asked(asked),
+                        seat,
+                    },
+                ))
             }
             Body::Tell(telling) => {
                 let telling = telling
@@ -150,10 +164,24 @@ impl Call {
                     .downcast::<Telling<M>>()
                     .expect("the sender looked the route up by this type");
                 let Telling { message, told } = *telling;
-                Some((message, head, ReplyTo { to: To::Told(told), seat }))
+                Some((
+                    message,
+                    head,
+                    ReplyTo {
+                        to: To::Told(told),
+                        seat,
+                    },
+                ))
             }
-            Body::Encoded { encoding, payload, to } => {
-                let reply = ReplyTo { to: To::Encoded(encoding, to), seat };
+            Body::Encoded {
+                encoding,
+                payload,
+                to,
+            } => {
+                let reply = ReplyTo {
+                    to: To::Encoded(encoding, to),
+                    seat,
+                };
                 let decoded = contain::catch(|| encoding::decode::<M>(encoding, &payload, limits));
                 drop(payload);
                 match decoded {
@@ -193,9 +221,19 @@ impl Call {
     pub(crate) fn is_cancelled(&self) -> bool {
         match &self.body {
             Body::Ask(asked) => asked.is_cancelled(),
-            Body::Encoded { to: EncodedTo::Remote(responder, _), .. } => responder.is_cancelled(),
-            Body::Encoded { to: EncodedTo::Local(asker), .. } => asker.is_closed(),
-            Body::Tell(_) | Body::Encoded { to: EncodedTo::Told(_), .. } => false,
+            Body::Encoded {
+                to: EncodedTo::Remote(responder, _),
+                ..
+            } => responder.is_cancelled(),
+            Body::Encoded {
+                to: EncodedTo::Local(asker),
+                ..
+            } => asker.is_closed(),
+            Body::Tell(_)
+            | Body::Encoded {
+                to: EncodedTo::Told(_),
+                ..
+            } => false,
         }
     }
 
@@ -216,15 +254,22 @@ impl Call {
                 telling.refuse(failure);
             }
             Body::Encoded { to, .. } => {
-                ReplyTo::<()> { to: To::Encoded(Encoding::Bincode, to), seat: self.seat }
-                    .fail(failure);
+                ReplyTo::<()> {
+                    to: To::Encoded(Encoding::Bincode, to),
+                    seat: self.seat,
+                }
+                .fail(failure);
             }
         }
     }
 }
 
 pub(crate) fn failure(code: Code, may_have_run: bool, detail: impl Into<String>) -> Failure {
-    Failure { code, may_have_run, detail: detail.into() }
+    Failure {
+        code,
+        may_have_run,
+        detail: detail.into(),
+    }
 }
 
 /// How a message ended, for the ledger.
@@ -239,12 +284,22 @@ impl Seat {
     /// With credit that was taken before.
     pub(crate) fn new(hosted: Arc<Hosted>, route: usize, credit: Option<Class>) -> Self {
         hosted.routes[route].ledger.open();
-        Self { hosted, route, credit, open: true }
+        Self {
+            hosted,
+            route,
+            credit,
+            open: true,
+        }
     }
 
     /// Without credit, and not in the ledger, until the mailbox admits it.
     pub(crate) fn applying(hosted: Arc<Hosted>, route: usize) -> Self {
-        Self { hosted, route, credit: None, open: false }
+        Self {
+            hosted,
+            route,
+            credit: None,
+            open: false,
+        }
     }
 
     fn admitted(&mut self, credit: Class) {
@@ -298,7 +353,11 @@ impl<R> ReplyTo<R> {
                 | Code::Denied
                 | Code::BadPayload
         );
-        self.seat.settle(if refused { Settled::Refused } else { Settled::Failed });
+        self.seat.settle(if refused {
+            Settled::Refused
+        } else {
+            Settled::Failed
+        });
         match to {
             To::Asked(asked) => asked.answer(Err(failure), &self.seat.hosted.deadlines),
             To::Told(told) | To::Encoded(_, EncodedTo::Told(told)) => told.failed(failure),
@@ -375,7 +434,11 @@ impl<R: Data> ReplyTo<R> {
             }
             To::Encoded(encoding, EncodedTo::Local(asker)) => {
                 let encoded = encode(encoding, reply);
-                self.seat.settle(if encoded.is_ok() { Settled::Delivered } else { Settled::Failed });
+                self.seat.settle(if encoded.is_ok() {
+                    Settled::Delivered
+                } else {
+                    Settled::Failed
+                });
                 drop(asker.send(encoded));
             }
             To::Over => {}
@@ -400,9 +463,11 @@ fn encode<R: Data>(encoding: Encoding, reply: R) -> Result<Bytes, Failure> {
     }));
     match encoded {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => {
-            Err(failure(Code::Panicked, true, format!("its reply can't be encoded: {error}")))
-        }
+        Ok(Err(error)) => Err(failure(
+            Code::Panicked,
+            true,
+            format!("its reply can't be encoded: {error}"),
+        )),
         Err(panicked) => Err(failure(Code::Panicked, true, panicked.to_string())),
     }
 }
@@ -430,7 +495,9 @@ pub(crate) fn encode_to_send<T: serde::Serialize>(
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("head", &self.head).finish_non_exhaustive()
+        f.debug_struct("Call")
+            .field("head", &self.head)
+            .finish_non_exhaustive()
     }
 }
 

@@ -68,7 +68,10 @@ impl Turnstile {
     async fn pass(&self) -> Passing<'_> {
         let place = InLine::new(&self.line);
         let turn = self.turn.lock().await;
-        Passing { _turn: turn, _place: place }
+        Passing {
+            _turn: turn,
+            _place: place,
+        }
     }
 }
 
@@ -143,7 +146,11 @@ impl Terms {
     pub(crate) fn now(time: Duration) -> Self {
         let now = Instant::now();
         // A time too long for the clock means: for as long as can be.
-        let time = if now.checked_add(time).is_some() { time } else { AS_LONG_AS_CAN_BE };
+        let time = if now.checked_add(time).is_some() {
+            time
+        } else {
+            AS_LONG_AS_CAN_BE
+        };
         let deadline = now + time;
         match Ambient::current() {
             Some(ambient) if ambient.deadline < deadline => Self {
@@ -152,7 +159,12 @@ impl Terms {
                 path: None,
                 ambient: Some(ambient),
             },
-            ambient => Self { deadline, time, path: None, ambient },
+            ambient => Self {
+                deadline,
+                time,
+                path: None,
+                ambient,
+            },
         }
     }
 }
@@ -229,7 +241,10 @@ impl Conduit {
 
     // ---- asks -------------------------------------------------------------------------------
 
-    #[expect(clippy::result_large_err, reason = "the message comes back whole: nothing is lost")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "the message comes back whole: nothing is lost"
+    )]
     pub(crate) fn ask_now<M: Message>(
         &self,
         mut typed: Typed<M>,
@@ -286,14 +301,19 @@ impl Conduit {
     ) -> Result<Asking<M>, Reason> {
         let terms = typed.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
-            let Turn { place, urgent, _passing } = self.turn(M::NAME, &terms).await?;
+            let Turn {
+                place,
+                urgent,
+                _passing,
+            } = self.turn(M::NAME, &terms).await?;
             self.check_cycle(M::NAME, &place, &terms)?;
             match &place {
                 Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
                     Some(route) => {
                         let seat = wait_for_seat(hosted, route).await?;
                         let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-                        self.ask_seated(hosted, seat, typed, waker).map(Asking::Here)
+                        self.ask_seated(hosted, seat, typed, waker)
+                            .map(Asking::Here)
                     }
                     None => {
                         let raw = self.by_bytes(hosted, typed)?;
@@ -313,7 +333,9 @@ impl Conduit {
                 }
             }
         });
-        waited.await.unwrap_or_else(|_| Err(expired(terms.time, false)))
+        waited
+            .await
+            .unwrap_or_else(|_| Err(expired(terms.time, false)))
     }
 
     /// The same for a message that is bytes; there is no fast path for it.
@@ -321,12 +343,17 @@ impl Conduit {
         self.enter_path(&raw.message, &mut raw.terms)?;
         let terms = raw.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
-            let Turn { place, _passing, .. } = self.turn(&raw.message, &terms).await?;
+            let Turn {
+                place, _passing, ..
+            } = self.turn(&raw.message, &terms).await?;
             self.check_cycle(&raw.message, &place, &terms)?;
             match &place {
                 Place::Here(hosted) => {
                     let encoding = raw.encoding;
-                    Ok(Reception::Bytes(encoding, self.ask_raw_here(hosted, raw).await?))
+                    Ok(Reception::Bytes(
+                        encoding,
+                        self.ask_raw_here(hosted, raw).await?,
+                    ))
                 }
                 Place::There(link, located) => {
                     let route = self.raw_route(located.as_deref(), &raw);
@@ -336,11 +363,16 @@ impl Conduit {
                 }
             }
         });
-        waited.await.unwrap_or_else(|_| Err(expired(terms.time, false)))
+        waited
+            .await
+            .unwrap_or_else(|_| Err(expired(terms.time, false)))
     }
 
     /// Into a component's queue if there is credit, at the cost of one lock.
-    #[expect(clippy::result_large_err, reason = "the message comes back whole: nothing is lost")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "the message comes back whole: nothing is lost"
+    )]
     fn ask_here<M: Message>(
         &self,
         hosted: &Arc<Hosted>,
@@ -352,11 +384,18 @@ impl Conduit {
         let alarm = hosted.deadlines.put(terms.deadline, waker.clone());
         let asked = Asked::new(message, alarm);
         let seat = Seat::applying(hosted.clone(), route);
-        let call = Call { head: self.head(&terms), body: Body::Ask(asked.clone()), seat };
+        let call = Call {
+            head: self.head(&terms),
+            body: Body::Ask(asked.clone()),
+            seat,
+        };
         match hosted.mailbox.admit(call) {
             Ok(()) => Ok(asked),
             Err(why) => {
-                let typed = Typed { message: asked.take_back(&hosted.deadlines), terms };
+                let typed = Typed {
+                    message: asked.take_back(&hosted.deadlines),
+                    terms,
+                };
                 Err(match why {
                     NoCredit::Full => Held::Wait(typed, Shortage::Credit),
                     NoCredit::Closed => Held::Refused(typed, stopped()),
@@ -375,11 +414,12 @@ impl Conduit {
     ) -> Result<Arc<Asked<M>>, Reason> {
         let alarm = hosted.deadlines.put(typed.terms.deadline, waker);
         let asked = Asked::new(typed.message, alarm);
-        self.push(seat, Body::Ask(asked.clone()), &typed.terms).map_err(|call| {
-            // Taken out of the wheel as well, by its end.
-            refuse_stopped(call, "");
-            stopped()
-        })?;
+        self.push(seat, Body::Ask(asked.clone()), &typed.terms)
+            .map_err(|call| {
+                // Taken out of the wheel as well, by its end.
+                refuse_stopped(call, "");
+                stopped()
+            })?;
         Ok(asked)
     }
 
@@ -404,11 +444,11 @@ impl Conduit {
 
     // ---- tells ------------------------------------------------------------------------------
 
-    #[expect(clippy::result_large_err, reason = "the message comes back whole: nothing is lost")]
-    pub(crate) fn tell_now<M: Message>(
-        &self,
-        typed: Typed<M>,
-    ) -> Result<Sent, Held<Typed<M>>> {
+    #[expect(
+        clippy::result_large_err,
+        reason = "the message comes back whole: nothing is lost"
+    )]
+    pub(crate) fn tell_now<M: Message>(&self, typed: Typed<M>) -> Result<Sent, Held<Typed<M>>> {
         let Some(place) = self.known_place() else {
             return Err(Held::Wait(typed, Shortage::Place));
         };
@@ -425,7 +465,8 @@ impl Conduit {
                     Err(NoCredit::Full) => return Err(Held::Wait(typed, Shortage::Credit)),
                     Err(NoCredit::Closed) => return Err(Held::Refused(typed, stopped())),
                 };
-                self.tell_typed(seat, typed).map_err(|typed| Held::Refused(typed, stopped()))
+                self.tell_typed(seat, typed)
+                    .map_err(|typed| Held::Refused(typed, stopped()))
             }
             Place::There(link, located) => {
                 let urgent = place.is_urgent::<M>();
@@ -459,7 +500,11 @@ impl Conduit {
     pub(crate) async fn tell_in_turn<M: Message>(&self, typed: Typed<M>) -> Result<Sent, Reason> {
         let terms = typed.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
-            let Turn { place, urgent, _passing } = self.turn(M::NAME, &terms).await?;
+            let Turn {
+                place,
+                urgent,
+                _passing,
+            } = self.turn(M::NAME, &terms).await?;
             match &place {
                 Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
                     Some(route) => {
@@ -479,14 +524,18 @@ impl Conduit {
                 }
             }
         });
-        waited.await.unwrap_or_else(|_| Err(expired(terms.time, false)))
+        waited
+            .await
+            .unwrap_or_else(|_| Err(expired(terms.time, false)))
     }
 
     pub(crate) async fn tell_raw(&self, raw: Raw) -> Result<Sent, Reason> {
         const AS_JSON: Letter = Letter::untyped("a message as JSON");
         let terms = raw.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
-            let Turn { place, _passing, .. } = self.turn(&raw.message, &terms).await?;
+            let Turn {
+                place, _passing, ..
+            } = self.turn(&raw.message, &terms).await?;
             match &place {
                 Place::Here(hosted) => self.tell_raw_here(hosted, raw, AS_JSON).await,
                 Place::There(link, located) => {
@@ -496,19 +545,23 @@ impl Conduit {
                 }
             }
         });
-        waited.await.unwrap_or_else(|_| Err(expired(terms.time, false)))
+        waited
+            .await
+            .unwrap_or_else(|_| Err(expired(terms.time, false)))
     }
 
-    fn tell_typed<M: Message>(
-        &self,
-        seat: Seat,
-        typed: Typed<M>,
-    ) -> Result<Sent, Typed<M>> {
+    fn tell_typed<M: Message>(&self, seat: Seat, typed: Typed<M>) -> Result<Sent, Typed<M>> {
         let (told, sent) = self.tells.open(Letter::of::<M>(), typed.terms.time);
-        let telling = Telling { message: typed.message, told };
+        let telling = Telling {
+            message: typed.message,
+            told,
+        };
         match self.push(seat, Body::Tell(Box::new(telling)), &typed.terms) {
             Ok(()) => Ok(sent.on_its_way()),
-            Err(call) => Err(Typed { message: call.take_back(), terms: typed.terms }),
+            Err(call) => Err(Typed {
+                message: call.take_back(),
+                terms: typed.terms,
+            }),
         }
     }
 
@@ -555,7 +608,12 @@ impl Conduit {
     /// Puts a call into a component of this node.
     #[expect(clippy::result_large_err, reason = "the call comes back whole")]
     fn push(&self, seat: Seat, body: Body, terms: &Terms) -> Result<(), Call> {
-        Call { head: self.head(terms), body, seat }.push()
+        Call {
+            head: self.head(terms),
+            body,
+            seat,
+        }
+        .push()
     }
 
     fn head(&self, terms: &Terms) -> Head {
@@ -574,25 +632,34 @@ impl Conduit {
 
     /// An ask from within a handler carries its path, and fails at once if it would close a cycle.
     fn enter_path(&self, message: &str, terms: &mut Terms) -> Result<(), Reason> {
-        let Some(ambient) = &terms.ambient else { return Ok(()) };
+        let Some(ambient) = &terms.ambient else {
+            return Ok(());
+        };
         if let Some(place) = self.known_place() {
             self.check_cycle(message, &place, terms)?;
         }
         let path = ambient.nested_path();
         if path.len() > self.node.limits().path {
-            return Err(Reason::Cycle(path.iter().map(ToString::to_string).collect()));
+            return Err(Reason::Cycle(
+                path.iter().map(ToString::to_string).collect(),
+            ));
         }
         terms.path = Some(path);
         Ok(())
     }
 
     fn check_cycle(&self, message: &str, place: &Place, terms: &Terms) -> Result<(), Reason> {
-        let Some(ambient) = &terms.ambient else { return Ok(()) };
+        let Some(ambient) = &terms.ambient else {
+            return Ok(());
+        };
         if !ambient.waits_already(&self.target) || place.runs_beside(message) {
             return Ok(());
         }
         let path = ambient.nested_path();
-        let names = path.iter().skip_while(|name| **name != self.target).chain([&self.target]);
+        let names = path
+            .iter()
+            .skip_while(|name| **name != self.target)
+            .chain([&self.target]);
         Err(Reason::Cycle(names.map(ToString::to_string).collect()))
     }
 
@@ -632,7 +699,9 @@ impl Conduit {
     /// Whether a message is urgent may be known only once the target is: then it leaves the ordinary
     /// line, where others may wait for credit that an emergency stop doesn't need.
     async fn turn(&self, message: &str, terms: &Terms) -> Result<Turn<'_>, Reason> {
-        let urgent = self.known_place().is_some_and(|place| place.is_urgent_named(message));
+        let urgent = self
+            .known_place()
+            .is_some_and(|place| place.is_urgent_named(message));
         let mut passing = Some(Box::pin(self.turnstiles[usize::from(urgent)].pass()));
         let mut passed = None;
         let mut finding = pin!(self.find_place(terms));
@@ -649,14 +718,22 @@ impl Conduit {
         if !urgent && place.is_urgent_named(message) {
             drop((passing, passed));
             let _passing = self.turnstiles[1].pass().await;
-            return Ok(Turn { place, urgent: true, _passing });
+            return Ok(Turn {
+                place,
+                urgent: true,
+                _passing,
+            });
         }
         let _passing = match (passed, passing) {
             (Some(passed), _) => passed,
             (None, Some(line)) => line.await,
             (None, None) => unreachable!("the line is left only by passing"),
         };
-        Ok(Turn { place, urgent, _passing })
+        Ok(Turn {
+            place,
+            urgent,
+            _passing,
+        })
     }
 
     fn route<M: Message>(&self, located: Option<&Located>, urgent: bool) -> Arc<Route> {
@@ -666,12 +743,20 @@ impl Conduit {
             .is_some_and(|handler| handler.fingerprint.is_none());
         let key = RouteKey::Typed(TypeId::of::<M>(), urgent, theirs_is_json);
         self.cached_route(key, || {
-            let layout = if theirs_is_json { None } else { layout_of::<M>() };
+            let layout = if theirs_is_json {
+                None
+            } else {
+                layout_of::<M>()
+            };
             Route {
                 scope: Scope::Component(self.target.clone()),
                 sender: self.sender.clone(),
                 message: M::NAME.to_owned(),
-                encoding: if layout.is_some() { Encoding::Bincode } else { Encoding::Json },
+                encoding: if layout.is_some() {
+                    Encoding::Bincode
+                } else {
+                    Encoding::Json
+                },
                 fingerprint: layout.map(|layout| layout.fingerprint().0),
                 urgent,
             }
@@ -721,7 +806,12 @@ impl Conduit {
             _ => Encoding::Json,
         };
         let payload = encode_to_send(encoding, &typed.message)?;
-        Ok(Raw { message: M::NAME.to_owned(), encoding, payload, terms: typed.terms })
+        Ok(Raw {
+            message: M::NAME.to_owned(),
+            encoding,
+            payload,
+            terms: typed.terms,
+        })
     }
 }
 
@@ -772,7 +862,11 @@ impl Place {
 }
 
 fn class(hosted: &Hosted, route: usize) -> Class {
-    if hosted.routes[route].options.urgent { Class::Urgent } else { Class::Ordinary }
+    if hosted.routes[route].options.urgent {
+        Class::Urgent
+    } else {
+        Class::Ordinary
+    }
 }
 
 fn seat(hosted: &Arc<Hosted>, route: usize) -> Result<Seat, NoCredit> {
@@ -783,12 +877,22 @@ fn seat(hosted: &Arc<Hosted>, route: usize) -> Result<Seat, NoCredit> {
 
 async fn wait_for_seat(hosted: &Arc<Hosted>, route: usize) -> Result<Seat, Reason> {
     let class = class(hosted, route);
-    hosted.mailbox.wait_for_credit(class).await.map_err(|_| stopped())?;
+    hosted
+        .mailbox
+        .wait_for_credit(class)
+        .await
+        .map_err(|_| stopped())?;
     Ok(Seat::new(hosted.clone(), route, Some(class)))
 }
 
 fn outgoing(route: Arc<Route>, kind: Kind, terms: &Terms, payload: Bytes) -> Outgoing {
-    Outgoing { route, kind, deadline: terms.deadline, path: terms.path.clone(), payload }
+    Outgoing {
+        route,
+        kind,
+        deadline: terms.deadline,
+        path: terms.path.clone(),
+        payload,
+    }
 }
 
 async fn ask_there(
@@ -808,7 +912,12 @@ fn time_of(outgoing: &Outgoing) -> Duration {
 }
 
 fn awaited(link: &Arc<Link>, id: u64, ended: oneshot::Receiver<Ended>) -> Awaited {
-    Awaited { ended, link: link.clone(), id, over: false }
+    Awaited {
+        ended,
+        link: link.clone(),
+        id,
+        over: false,
+    }
 }
 
 fn encode<M: Message>(route: &Route, message: &M) -> Result<Bytes, Reason> {
@@ -826,9 +935,10 @@ fn not_sent(why: NotSent, size: usize, time: Duration) -> Reason {
         // A wait for credit ends so at the deadline alone.
         NotSent::NoCredit => expired(time, false),
         NotSent::TooLarge { max } => too_large(size, max),
-        NotSent::Closed { why } => {
-            Reason::Disconnected { why: why.to_string(), may_have_run: false }
-        }
+        NotSent::Closed { why } => Reason::Disconnected {
+            why: why.to_string(),
+            may_have_run: false,
+        },
     }
 }
 
@@ -839,7 +949,10 @@ fn too_large(size: usize, max: usize) -> Reason {
 }
 
 pub(crate) fn expired(after: Duration, may_have_run: bool) -> Reason {
-    Reason::Expired { after, may_have_run }
+    Reason::Expired {
+        after,
+        may_have_run,
+    }
 }
 
 fn stopped() -> Reason {

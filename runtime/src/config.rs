@@ -314,14 +314,26 @@ impl LimitSettings {
             Ok(())
         }
         set(&mut limits.payload, self.payload, "payload")?;
-        set(&mut limits.messages_per_target, self.messages_per_target, "messages_per_target")?;
-        set(&mut limits.urgent_per_target, self.urgent_per_target, "urgent_per_target")?;
+        set(
+            &mut limits.messages_per_target,
+            self.messages_per_target,
+            "messages_per_target",
+        )?;
+        set(
+            &mut limits.urgent_per_target,
+            self.urgent_per_target,
+            "urgent_per_target",
+        )?;
         set(
             &mut limits.messages_per_connection,
             self.messages_per_connection,
             "messages_per_connection",
         )?;
-        set(&mut limits.bytes_per_connection, self.bytes_per_connection, "bytes_per_connection")?;
+        set(
+            &mut limits.bytes_per_connection,
+            self.bytes_per_connection,
+            "bytes_per_connection",
+        )?;
         set(&mut limits.reply_bytes, self.reply_bytes, "reply_bytes")?;
         set(&mut limits.detail, self.detail, "detail")?;
         set(&mut limits.nesting, self.nesting, "nesting")?;
@@ -378,7 +390,12 @@ impl Settings {
             settings.listen = Some(listen);
         }
         if let Some(advertise) = variable(ENV_ADVERTISE)? {
-            settings.advertise = Some(advertise.split(',').map(|one| one.trim().to_owned()).collect());
+            settings.advertise = Some(
+                advertise
+                    .split(',')
+                    .map(|one| one.trim().to_owned())
+                    .collect(),
+            );
         }
         Ok(settings)
     }
@@ -392,8 +409,9 @@ impl Settings {
         let text = std::fs::read_to_string(path)
             .map_err(|error| unreadable("the configuration file", path, &error))?;
         toml::from_str(&text).map_err(|error| {
-            let line =
-                error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            let line = error
+                .span()
+                .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             let place = format!("{}:{line}", path.display());
             ConfigError::new(place, error.message().replace('\n', " "))
         })
@@ -438,9 +456,10 @@ fn unreadable(what: &str, path: &Path, error: &std::io::Error) -> ConfigError {
 
 fn variable(name: &str) -> Result<Option<String>, ConfigError> {
     match std::env::var(name) {
-        Ok(value) if value.trim().is_empty() => {
-            Err(ConfigError::new(name, "is set but empty; give it a value or unset it"))
-        }
+        Ok(value) if value.trim().is_empty() => Err(ConfigError::new(
+            name,
+            "is set but empty; give it a value or unset it",
+        )),
         Ok(value) => Ok(Some(value)),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(error) => Err(ConfigError::new(name, error)),
@@ -449,7 +468,10 @@ fn variable(name: &str) -> Result<Option<String>, ConfigError> {
 
 fn positive(name: &str, ms: u64) -> Result<Duration, ConfigError> {
     if ms == 0 {
-        return Err(ConfigError::new(name, "is 0; give milliseconds, at least 1"));
+        return Err(ConfigError::new(
+            name,
+            "is 0; give milliseconds, at least 1",
+        ));
     }
     Ok(Duration::from_millis(ms))
 }
@@ -458,7 +480,9 @@ fn positive(name: &str, ms: u64) -> Result<Duration, ConfigError> {
 pub(crate) fn registry_address(text: &str) -> Result<String, String> {
     let text = text.trim();
     let bad = |reason: &str| {
-        Err(format!("{text:?} {reason}; write host:port, for example 192.168.1.10:6985"))
+        Err(format!(
+            "{text:?} {reason}; write host:port, for example 192.168.1.10:6985"
+        ))
     };
     if text.is_empty() {
         return bad("is empty");
@@ -509,7 +533,16 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_one_is_named_with_the_remedy() {
-        for text in ["", ":80", "robot:", "robot:0", "robot:99999", "http://robot", "[::1", "a b"] {
+        for text in [
+            "",
+            ":80",
+            "robot:",
+            "robot:0",
+            "robot:99999",
+            "http://robot",
+            "[::1",
+            "a b",
+        ] {
             let error = registry_address(text).unwrap_err();
             assert!(error.contains("write host:port"), "{error}");
         }
@@ -520,18 +553,31 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "registry = \"a\"\nsecrte = \"x\"\n").unwrap();
         let error = NodeConfig::from_file(file.path()).unwrap_err().to_string();
-        assert!(error.contains(":2: ") && error.contains("secrte"), "{error}");
+        assert!(
+            error.contains(":2: ") && error.contains("secrte"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_file_that_cannot_be_read_is_named_with_the_remedy() {
         let missing = Path::new("no/such/botzilla.toml");
-        let error = Settings::from_env_and(Some(missing)).unwrap_err().to_string();
-        assert!(error.contains("no/such/botzilla.toml") && error.contains("check"), "{error}");
-        let settings =
-            Settings { secret_file: Some("no/such/secret".into()), ..Settings::default() };
+        let error = Settings::from_env_and(Some(missing))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("no/such/botzilla.toml") && error.contains("check"),
+            "{error}"
+        );
+        let settings = Settings {
+            secret_file: Some("no/such/secret".into()),
+            ..Settings::default()
+        };
         let error = settings.secret().unwrap_err().to_string();
-        assert!(error.contains("no/such/secret") && error.contains("check"), "{error}");
+        assert!(
+            error.contains("no/such/secret") && error.contains("check"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -541,9 +587,16 @@ mod tests {
         std::fs::write(file.path(), format!("{base}payload = 0\n")).unwrap();
         let error = NodeConfig::from_file(file.path()).unwrap_err().to_string();
         assert!(error.contains("limits.payload"), "{error}");
-        std::fs::write(file.path(), format!("{base}payload = 1024\nurgent_per_target = 3\n")).unwrap();
+        std::fs::write(
+            file.path(),
+            format!("{base}payload = 1024\nurgent_per_target = 3\n"),
+        )
+        .unwrap();
         let config = NodeConfig::from_file(file.path()).unwrap();
-        assert_eq!((config.limits.payload, config.limits.urgent_per_target), (1024, 3));
+        assert_eq!(
+            (config.limits.payload, config.limits.urgent_per_target),
+            (1024, 3)
+        );
         let take = |name: &str| {
             std::fs::write(file.path(), format!("{base}{name} = 7\n")).unwrap();
             let seven = NodeConfig::from_file(file.path()).unwrap().limits;
@@ -569,8 +622,14 @@ mod tests {
     #[test]
     fn a_secret_never_shows_when_settings_are_printed() {
         let config = NodeConfig::new("a", "a very secret passphrase").unwrap();
-        let settings = Settings { secret: Some("hush".to_owned()), ..Settings::default() };
+        let settings = Settings {
+            secret: Some("hush".to_owned()),
+            ..Settings::default()
+        };
         let printed = format!("{config:?} {settings:?}");
-        assert!(!printed.contains("secret passphrase") && !printed.contains("hush"), "{printed}");
+        assert!(
+            !printed.contains("secret passphrase") && !printed.contains("hush"),
+            "{printed}"
+        );
     }
 }

@@ -69,8 +69,15 @@ mod tests {
 
     #[test]
     fn a_panic_with_a_text_keeps_it_and_a_long_one_is_cut() {
-        assert_eq!(catch::<()>(|| panic!("wheel {}", 3)).unwrap_err().to_string(), "wheel 3");
-        let long = catch::<()>(|| panic!("{}", "ä".repeat(4000))).unwrap_err().to_string();
+        assert_eq!(
+            catch::<()>(|| panic!("wheel {}", 3))
+                .unwrap_err()
+                .to_string(),
+            "wheel 3"
+        );
+        let long = catch::<()>(|| panic!("{}", "ä".repeat(4000)))
+            .unwrap_err()
+            .to_string();
         assert!(long.len() <= TEXT_MAX && long.ends_with('…'));
     }
 

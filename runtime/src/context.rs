@@ -48,7 +48,13 @@ pub struct Ctx<C = ()> {
 impl<C: 'static> Shared<C> {
     pub(crate) fn new(node: Node, hosted: Arc<Hosted>) -> Rc<Self> {
         let pulse = watchdog::Pulse::of_this_thread();
-        Rc::new(Self { node, hosted, pulse, turns: RefCell::default(), tasks: RefCell::default() })
+        Rc::new(Self {
+            node,
+            hosted,
+            pulse,
+            turns: RefCell::default(),
+            tasks: RefCell::default(),
+        })
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -70,12 +76,24 @@ impl<C: 'static> Shared<C> {
 }
 
 impl<C: 'static> Ctx<C> {
-    pub(crate) fn for_call(shared: Rc<Shared<C>>, head: Head, control: Option<Rc<Control>>) -> Self {
-        Self { shared, head: Some(head), control }
+    pub(crate) fn for_call(
+        shared: Rc<Shared<C>>,
+        head: Head,
+        control: Option<Rc<Control>>,
+    ) -> Self {
+        Self {
+            shared,
+            head: Some(head),
+            control,
+        }
     }
 
     pub(crate) fn outside(shared: Rc<Shared<C>>) -> Self {
-        Self { shared, head: None, control: None }
+        Self {
+            shared,
+            head: None,
+            control: None,
+        }
     }
 
     /// The component's own name.
@@ -92,12 +110,16 @@ impl<C: 'static> Ctx<C> {
     ///
     /// A name that can't be one gives a reference whose every message fails and says so.
     pub fn component(&self, name: impl AsRef<str>) -> ComponentRef {
-        self.shared.node.component_from(name.as_ref(), Some(self.shared.hosted.name.clone()))
+        self.shared
+            .node
+            .component_from(name.as_ref(), Some(self.shared.hosted.name.clone()))
     }
 
     /// A message for all components that listen to it; this one gets none.
     pub fn broadcast<M: crate::Message>(&self, message: M) -> crate::Broadcast<M> {
-        self.shared.node.broadcast_from(&self.shared.hosted.name, message)
+        self.shared
+            .node
+            .broadcast_from(&self.shared.hosted.name, message)
     }
 
     /// Who sent the message, if it was a component.
@@ -112,7 +134,9 @@ impl<C: 'static> Ctx<C> {
 
     /// How long the sender still waits; `None` outside a message.
     pub fn time_left(&self) -> Option<Duration> {
-        self.head.as_ref().map(|head| head.deadline.saturating_duration_since(Instant::now()))
+        self.head
+            .as_ref()
+            .map(|head| head.deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Resolves when the caller goes away: it was dropped, cancelled, or disconnected. Never, in a
@@ -196,13 +220,19 @@ impl<C: 'static> Ctx<C> {
 
 impl<C> Clone for Ctx<C> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), head: self.head.clone(), control: self.control.clone() }
+        Self {
+            shared: self.shared.clone(),
+            head: self.head.clone(),
+            control: self.control.clone(),
+        }
     }
 }
 
 impl<C> fmt::Debug for Ctx<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ctx").field("component", &self.shared.hosted.name).finish_non_exhaustive()
+        f.debug_struct("Ctx")
+            .field("component", &self.shared.hosted.name)
+            .finish_non_exhaustive()
     }
 }
 

@@ -72,7 +72,10 @@ impl Past {
     fn sum_up(&mut self, peer: NodeId, counters: link::Counters) {
         for (outbound, routes) in [(true, counters.outbound), (false, counters.inbound)] {
             for (route, counts) in routes {
-                let line = self.routes.entry(Key::of(outbound, peer, &route)).or_default();
+                let line = self
+                    .routes
+                    .entry(Key::of(outbound, peer, &route))
+                    .or_default();
                 line.counters.add(counts.into());
                 line.age = self.age;
             }
@@ -176,7 +179,10 @@ mod tests {
         };
         let mut counts = RouteCounters::default();
         (counts.sent, counts.delivered, counts.failed) = (2, 1, 1);
-        link::Counters { outbound: vec![(route.clone(), counts)], inbound: vec![(route, counts)] }
+        link::Counters {
+            outbound: vec![(route.clone(), counts)],
+            inbound: vec![(route, counts)],
+        }
     }
 
     #[test]
@@ -193,6 +199,10 @@ mod tests {
         }
         let newest = NodeId(4_999_u128.to_be_bytes()).to_string();
         assert!(reports.iter().any(|report| report.peer == newest));
-        assert!(reports.iter().any(|report| report.target == OTHERS && report.peer.is_empty()));
+        assert!(
+            reports
+                .iter()
+                .any(|report| report.target == OTHERS && report.peer.is_empty())
+        );
     }
 }

@@ -32,7 +32,10 @@ pub(crate) struct Credit {
 
 impl Credit {
     pub(crate) fn new(all: usize) -> Self {
-        Self { left: all, waiting: VecDeque::new() }
+        Self {
+            left: all,
+            waiting: VecDeque::new(),
+        }
     }
 
     pub(crate) fn take(&mut self) -> Result<(), NoCredit> {

@@ -79,7 +79,11 @@ impl Deadlines {
     }
 
     pub(crate) fn at(self: &Arc<Self>, at: Instant) -> Alarm {
-        Alarm { deadlines: self.clone(), at, key: None }
+        Alarm {
+            deadlines: self.clone(),
+            at,
+            key: None,
+        }
     }
 
     /// Puts a deadline in; `waker` is woken when it has passed.
@@ -100,7 +104,12 @@ impl Deadlines {
     pub(crate) fn has_passed(&self, key: Key, waker: &Waker) -> bool {
         let mut wheel = self.wheel.lock();
         let entry = &mut wheel.entries[key.0 as usize];
-        if !entry.fired && !entry.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        if !entry.fired
+            && !entry
+                .waker
+                .as_ref()
+                .is_some_and(|known| known.will_wake(waker))
+        {
             entry.waker = Some(waker.clone());
         }
         entry.fired
@@ -142,7 +151,9 @@ impl Deadlines {
                 for waker in due {
                     waker.wake();
                 }
-                let Some(next) = next else { return Poll::Pending };
+                let Some(next) = next else {
+                    return Poll::Pending;
+                };
                 sleep.as_mut().reset(next.into());
                 if sleep.as_mut().poll(cx).is_pending() {
                     return Poll::<()>::Pending;
@@ -216,7 +227,13 @@ impl Wheel {
         let tick = tick.max(self.now);
         let slot = slot(tick);
         let head = self.heads[slot];
-        let entry = Entry { tick, previous: NONE, next: head, waker: Some(waker), fired: false };
+        let entry = Entry {
+            tick,
+            previous: NONE,
+            next: head,
+            waker: Some(waker),
+            fired: false,
+        };
         let key = if self.free == NONE {
             self.entries.push(entry);
             u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 open deadlines")
@@ -246,7 +263,12 @@ impl Wheel {
     }
 
     fn unlink(&mut self, key: u32) {
-        let Entry { tick, previous, next, .. } = self.entries[key as usize];
+        let Entry {
+            tick,
+            previous,
+            next,
+            ..
+        } = self.entries[key as usize];
         if previous == NONE {
             self.heads[slot(tick)] = next;
         } else {
@@ -321,7 +343,9 @@ mod tests {
 
     fn poll(alarm: &mut Alarm, count: &Arc<Count>) -> bool {
         let waker = Waker::from(count.clone());
-        Pin::new(alarm).poll(&mut Context::from_waker(&waker)).is_ready()
+        Pin::new(alarm)
+            .poll(&mut Context::from_waker(&waker))
+            .is_ready()
     }
 
     fn advance(deadlines: &Deadlines, now: Instant) -> Option<Instant> {
@@ -354,7 +378,10 @@ mod tests {
         let mut alarm = deadlines.at(start + far);
         assert!(!poll(&mut alarm, &count));
         for turn in 0..3 {
-            advance(&deadlines, start + TICK * (SLOTS as u32) * turn + Duration::from_millis(60));
+            advance(
+                &deadlines,
+                start + TICK * (SLOTS as u32) * turn + Duration::from_millis(60),
+            );
             assert_eq!(count.0.load(Relaxed), 0, "turn {turn}");
         }
         advance(&deadlines, start + far + TICK);

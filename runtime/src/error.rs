@@ -57,7 +57,10 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(crate) fn new(setting: impl Into<String>, reason: impl fmt::Display) -> Self {
-        Self { setting: setting.into(), reason: reason.to_string() }
+        Self {
+            setting: setting.into(),
+            reason: reason.to_string(),
+        }
     }
 
     /// Which setting: an environment variable, a file and its key, or a method.
@@ -160,7 +163,11 @@ impl CallError {
         message: impl Into<String>,
         reason: Reason,
     ) -> Self {
-        Self { component: component.into(), message: message.into(), reason }
+        Self {
+            component: component.into(),
+            message: message.into(),
+            reason,
+        }
     }
 
     /// The component, or group, that it was for.
@@ -282,9 +289,16 @@ impl Reason {
     }
 
     pub(crate) fn from_failure(failure: Failure, after: Duration) -> Self {
-        let Failure { code, may_have_run, detail } = failure;
+        let Failure {
+            code,
+            may_have_run,
+            detail,
+        } = failure;
         match code {
-            Code::NoSuchComponent => Self::NoSuchComponent { close: Vec::new(), note: detail },
+            Code::NoSuchComponent => Self::NoSuchComponent {
+                close: Vec::new(),
+                note: detail,
+            },
             Code::NoHandler => Self::NoHandler(detail),
             Code::WrongSchema => Self::WrongSchema(detail),
             Code::Denied => Self::Denied(detail),
@@ -295,7 +309,10 @@ impl Reason {
             Code::Stopped => Self::Stopped(detail),
             Code::NoReply => Self::NoReply,
             Code::Cancelled => Self::Cancelled { may_have_run },
-            Code::Expired => Self::Expired { after, may_have_run },
+            Code::Expired => Self::Expired {
+                after,
+                may_have_run,
+            },
             Code::BadPayload => Self::BadPayload(detail),
             Code::Cycle => Self::Cycle(detail.split(" -> ").map(str::to_owned).collect()),
             other => Self::Unknown(other.number(), detail),
@@ -352,7 +369,11 @@ impl fmt::Display for Reason {
 }
 
 fn ran(may_have_run: bool) -> &'static str {
-    if may_have_run { "it may have run" } else { "it did not run" }
+    if may_have_run {
+        "it may have run"
+    } else {
+        "it did not run"
+    }
 }
 
 /// A `try_tell` that didn't take the message: it comes back.

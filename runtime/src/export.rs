@@ -57,7 +57,13 @@ impl Node {
     /// # Ok(()) }
     /// ```
     pub fn export<A: Actor>(&self, name: impl Into<String>, addr: Addr<A>) -> Export<A> {
-        Export { node: self.clone(), name: name.into(), addr, routes: Vec::new(), groups: Vec::new() }
+        Export {
+            node: self.clone(),
+            name: name.into(),
+            addr,
+            routes: Vec::new(),
+            groups: Vec::new(),
+        }
     }
 }
 
@@ -114,11 +120,19 @@ impl<A: Actor> Export<A> {
     }
 
     async fn start(self) -> Result<ComponentRef, SpawnError> {
-        let Self { node, name, addr, routes, groups } = self;
+        let Self {
+            node,
+            name,
+            addr,
+            routes,
+            groups,
+        } = self;
         let blueprint: Blueprint<()> = of_routes(move |list| {
             routes.into_iter().for_each(|add| add(list));
         });
-        let reference = Spawn::new(node.clone(), name.clone(), blueprint).groups(groups).await?;
+        let reference = Spawn::new(node.clone(), name.clone(), blueprint)
+            .groups(groups)
+            .await?;
         if let Some(hosted) = node.inner().hosted_named(&name) {
             // An actor that has ended is deregistered; actix tells by the address alone.
             node.watch_actor(move || addr.connected(), hosted);
@@ -164,6 +178,8 @@ impl<A: Actor> IntoFuture for Export<A> {
 
 impl<A: Actor> fmt::Debug for Export<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Export").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Export")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

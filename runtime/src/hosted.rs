@@ -76,8 +76,16 @@ impl Hosted {
         mailbox: Mailbox,
         deadlines: Arc<Deadlines>,
     ) -> Self {
-        let by_name = routes.iter().enumerate().map(|(at, route)| (route.name, at)).collect();
-        let by_type = routes.iter().enumerate().map(|(at, route)| (route.type_id, at)).collect();
+        let by_name = routes
+            .iter()
+            .enumerate()
+            .map(|(at, route)| (route.name, at))
+            .collect();
+        let by_type = routes
+            .iter()
+            .enumerate()
+            .map(|(at, route)| (route.type_id, at))
+            .collect();
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed) + 1;
         names().lock().insert(number, name.clone());
         Self {

@@ -48,11 +48,20 @@ impl Ledger {
 
     pub(crate) fn counters(&self) -> Counters {
         // Ends first: a message that arrives between the reads then counts as open, never as minus one.
-        let (delivered, refused, failed) =
-            (self.delivered.load(Relaxed), self.refused.load(Relaxed), self.failed.load(Relaxed));
+        let (delivered, refused, failed) = (
+            self.delivered.load(Relaxed),
+            self.refused.load(Relaxed),
+            self.failed.load(Relaxed),
+        );
         let sent = self.received.load(Relaxed);
         let open = sent.saturating_sub(delivered + refused + failed);
-        Counters { sent, delivered, refused, failed, open }
+        Counters {
+            sent,
+            delivered,
+            refused,
+            failed,
+            open,
+        }
     }
 }
 

@@ -75,9 +75,7 @@ pub use crate::{
 
 /// What nearly every robot program uses.
 pub mod prelude {
-    pub use crate::{
-        Answer, ComponentRef, Ctx, Later, Message, Node, NodeConfig, Replier,
-    };
+    pub use crate::{Answer, ComponentRef, Ctx, Later, Message, Node, NodeConfig, Replier};
 }
 
 /// The first minute's program compiles.

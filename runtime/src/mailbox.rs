@@ -91,7 +91,11 @@ impl Mailbox {
             }
             credit.wait()
         };
-        let mut waiting = Waiting { mailbox: self, class, waits };
+        let mut waiting = Waiting {
+            mailbox: self,
+            class,
+            waits,
+        };
         (&mut waiting.waits).await.map_err(|_| NoCredit::Closed)
     }
 
@@ -101,7 +105,10 @@ impl Mailbox {
     }
 
     /// Puts a message in its queue, or gives it back when the component has stopped.
-    #[expect(clippy::result_large_err, reason = "the call comes back whole: nothing is lost")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "the call comes back whole: nothing is lost"
+    )]
     pub(crate) fn push(&self, call: Call) -> Result<(), Call> {
         let queues = self.queues.lock();
         if queues.closed {
@@ -113,7 +120,11 @@ impl Mailbox {
 
     /// Credit and a place in the queue, under one lock; or neither, and the call is dropped.
     pub(crate) fn admit(&self, mut call: Call) -> Result<(), NoCredit> {
-        let class = if call.info().options.urgent { Class::Urgent } else { Class::Ordinary };
+        let class = if call.info().options.urgent {
+            Class::Urgent
+        } else {
+            Class::Ordinary
+        };
         let mut queues = self.queues.lock();
         let taken = if queues.closed {
             Err(NoCredit::Closed)
@@ -150,7 +161,10 @@ impl Mailbox {
     }
 
     fn count(&self, queues: &Queues) {
-        self.len.store(queues.ordinary.len() + queues.urgent.len(), Ordering::Release);
+        self.len.store(
+            queues.ordinary.len() + queues.urgent.len(),
+            Ordering::Release,
+        );
     }
 
     /// The next message, urgent ones first; of these only, when a timer's turn is `due`.
@@ -188,7 +202,10 @@ impl Mailbox {
         }
         let mut queues = self.queues.lock();
         let first = queues.ordinary.iter().position(Call::is_concurrent)?;
-        let call = queues.ordinary.remove(first).inspect(|call| self.taken(call));
+        let call = queues
+            .ordinary
+            .remove(first)
+            .inspect(|call| self.taken(call));
         self.count(&queues);
         call
     }
@@ -251,7 +268,11 @@ impl Mailbox {
 
 impl Queues {
     fn sleep(&mut self, waker: &task::Waker) {
-        if !self.sleeper.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        if !self
+            .sleeper
+            .as_ref()
+            .is_some_and(|known| known.will_wake(waker))
+        {
             self.sleeper = Some(waker.clone());
         }
     }

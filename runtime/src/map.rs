@@ -58,13 +58,7 @@ impl MapComponent {
     /// # Errors
     ///
     /// A setting can't be used, the registry wasn't reached, or the name is taken.
-    pub fn new<F>(
-        registry: &str,
-        secret: &str,
-        name: &str,
-        port: u16,
-        listener: F,
-    ) -> Result<Self>
+    pub fn new<F>(registry: &str, secret: &str, name: &str, port: u16, listener: F) -> Result<Self>
     where
         F: Fn(Map) -> Result<Map, String> + Send + 'static,
     {
@@ -73,7 +67,10 @@ impl MapComponent {
         block_on(async {
             let spawned = Self::on(&node, name, listener).await;
             match spawned {
-                Ok(component) => Ok(Self { own_node: true, ..component }),
+                Ok(component) => Ok(Self {
+                    own_node: true,
+                    ..component
+                }),
                 Err(error) => {
                     node.shutdown(Duration::ZERO).await;
                     Err(error)
@@ -104,14 +101,23 @@ impl MapComponent {
                     };
                     // It holds the thread, so all that its component should do waits with it.
                     let component = Name::new(ctx.name()).ok();
-                    let mut ambient = Some(Ambient { component, ..ambient });
+                    let mut ambient = Some(Ambient {
+                        component,
+                        ..ambient
+                    });
                     Answer::Now(Ambient::enter(&mut ambient, || listener(message.0)))
                 }
             });
         });
         // On the node's thread a listener that asks somebody would keep the answer from coming.
-        Spawn::new(node.clone(), name.to_owned(), blueprint).own_thread().await?;
-        Ok(Self { name: name.to_owned(), node: node.clone(), own_node: false })
+        Spawn::new(node.clone(), name.to_owned(), blueprint)
+            .own_thread()
+            .await?;
+        Ok(Self {
+            name: name.to_owned(),
+            node: node.clone(),
+            own_node: false,
+        })
     }
 
     /// Its name.
@@ -137,7 +143,10 @@ impl MapComponent {
     pub async fn ask(&self, name: &str, map: Map) -> Result<Map, MapError> {
         match self.component(name).ask(MapMessage(map)).await {
             Ok(Ok(map)) => Ok(map),
-            Ok(Err(reason)) => Err(MapError::Refused { component: name.to_owned(), reason }),
+            Ok(Err(reason)) => Err(MapError::Refused {
+                component: name.to_owned(),
+                reason,
+            }),
             Err(error) => Err(MapError::Call(error)),
         }
     }
@@ -159,7 +168,9 @@ impl MapComponent {
     /// It couldn't be sent at all; [`Reason::WouldBlock`] on the node's own thread.
     pub fn broadcast_message(&self, map: &Map) -> Result<crate::BroadcastReport, CallError> {
         self.may_block("everyone", MapMessage::NAME)?;
-        let broadcast = self.node.broadcast_from(&self.name, MapMessage(map.clone()));
+        let broadcast = self
+            .node
+            .broadcast_from(&self.name, MapMessage(map.clone()));
         block_on(broadcast.into_future())
     }
 
@@ -170,11 +181,13 @@ impl MapComponent {
     ///
     /// A program that just ends is noticed too, but its names stay taken for some seconds.
     pub fn close(&self) {
-        let by_itself = Ambient::current().is_some_and(|by| by.component.as_deref() == Some(&*self.name));
+        let by_itself =
+            Ambient::current().is_some_and(|by| by.component.as_deref() == Some(&*self.name));
         if by_itself || self.node.is_this_thread() {
             if self.own_node {
                 let node = self.node.clone();
-                self.node.spawn_here(async move { drop(node.shutdown(CLOSING).await) });
+                self.node
+                    .spawn_here(async move { drop(node.shutdown(CLOSING).await) });
             } else if let Some(hosted) = self.node.inner().hosted_named(&self.name) {
                 hosted.order_stop();
             }
@@ -237,6 +250,8 @@ pub enum MapError {
 
 impl fmt::Debug for MapComponent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MapComponent").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("MapComponent")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

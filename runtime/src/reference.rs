@@ -32,20 +32,29 @@ struct BadName {
 
 impl ComponentRef {
     pub(crate) fn new(conduit: Arc<Conduit>) -> Self {
-        Self { conduit: Ok(conduit) }
+        Self {
+            conduit: Ok(conduit),
+        }
     }
 
     pub(crate) fn bad(node: &Node, name: &str, reason: String) -> Self {
         let time = node.default_time();
-        Self { conduit: Err(Arc::new(BadName { name: name.to_owned(), reason, time })) }
+        Self {
+            conduit: Err(Arc::new(BadName {
+                name: name.to_owned(),
+                reason,
+                time,
+            })),
+        }
     }
 
     pub(crate) fn conduit(&self) -> Result<&Arc<Conduit>, Reason> {
         match &self.conduit {
             Ok(conduit) => Ok(conduit),
-            Err(bad) => {
-                Err(Reason::NoSuchComponent { close: Vec::new(), note: bad.reason.clone() })
-            }
+            Err(bad) => Err(Reason::NoSuchComponent {
+                close: Vec::new(),
+                note: bad.reason.clone(),
+            }),
         }
     }
 
@@ -123,7 +132,11 @@ impl ComponentRef {
         let waited = deadlines
             .within(terms.deadline, async {
                 loop {
-                    match conduit.node.find_place(&conduit.target, terms.deadline).await {
+                    match conduit
+                        .node
+                        .find_place(&conduit.target, terms.deadline)
+                        .await
+                    {
                         Ok(_) => return Ok(()),
                         Err(reason @ Reason::ShuttingDown) => return Err(reason),
                         Err(reason) => last = reason,
@@ -149,7 +162,9 @@ impl ComponentRef {
         let node = &conduit.node;
         let found = node.find_place(&conduit.target, terms.deadline);
         let found = node.deadlines().within(terms.deadline, found).await;
-        let place = found.unwrap_or_else(|_| Err(expired(within, false))).map_err(failed)?;
+        let place = found
+            .unwrap_or_else(|_| Err(expired(within, false)))
+            .map_err(failed)?;
         let described = match place {
             Place::Here(_) => node.describe(self.name()),
             Place::There(link, _) => {
@@ -161,7 +176,12 @@ impl ComponentRef {
             }
         };
         let note = "its node doesn't have it any more".to_owned();
-        described.ok_or_else(|| failed(Reason::NoSuchComponent { close: Vec::new(), note }))
+        described.ok_or_else(|| {
+            failed(Reason::NoSuchComponent {
+                close: Vec::new(),
+                note,
+            })
+        })
     }
 
     /// Asks by name, in JSON: for tools that don't have the message's type.
@@ -190,7 +210,10 @@ impl ComponentRef {
                 }
             }
         });
-        let bytes = answered.await.unwrap_or_else(|_| Err(expired(time, true))).map_err(failed)?;
+        let bytes = answered
+            .await
+            .unwrap_or_else(|_| Err(expired(time, true)))
+            .map_err(failed)?;
         serde_json::from_slice(&bytes)
             .map_err(|error| failed(Reason::Codec(format!("its reply isn't JSON: {error}"))))
     }
@@ -208,7 +231,10 @@ impl ComponentRef {
     ) -> Result<Sent, CallError> {
         let failed = |reason| CallError::new(self.name(), message, reason);
         let conduit = self.conduit().map_err(failed)?;
-        conduit.tell_raw(self.raw(message, payload, within)).await.map_err(failed)
+        conduit
+            .tell_raw(self.raw(message, payload, within))
+            .await
+            .map_err(failed)
     }
 
     fn raw(&self, message: &str, payload: &serde_json::Value, within: Option<Duration>) -> Raw {

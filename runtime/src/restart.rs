@@ -21,7 +21,11 @@ pub(crate) struct Restarts {
 impl Restarts {
     /// How long to wait before the next restart, or `None` if there were too many.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Duration> {
-        while self.recent.front().is_some_and(|&at| now.saturating_duration_since(at) > WINDOW) {
+        while self
+            .recent
+            .front()
+            .is_some_and(|&at| now.saturating_duration_since(at) > WINDOW)
+        {
             self.recent.pop_front();
         }
         if self.recent.len() >= RESTARTS {
@@ -46,7 +50,9 @@ mod tests {
     fn back_off_doubles_to_its_maximum_and_the_eleventh_restart_in_a_minute_is_refused() {
         let start = Instant::now();
         let mut restarts = Restarts::default();
-        let waits: Vec<_> = (0..10).map(|n| restarts.next(start + Duration::from_secs(n))).collect();
+        let waits: Vec<_> = (0..10)
+            .map(|n| restarts.next(start + Duration::from_secs(n)))
+            .collect();
         assert_eq!(waits[0], Some(Duration::from_millis(100)));
         assert_eq!(waits[3], Some(Duration::from_millis(800)));
         assert_eq!(waits[9], Some(Duration::from_secs(5)));
@@ -60,7 +66,10 @@ mod tests {
         for _ in 0..10 {
             restarts.next(start);
         }
-        assert_eq!(restarts.next(start + Duration::from_secs(61)), Some(Duration::from_millis(100)));
+        assert_eq!(
+            restarts.next(start + Duration::from_secs(61)),
+            Some(Duration::from_millis(100))
+        );
         assert_eq!(restarts.total(), 11);
     }
 }

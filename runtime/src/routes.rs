@@ -32,7 +32,11 @@ pub struct RouteOptions {
 impl RouteOptions {
     /// The default.
     pub const fn new() -> Self {
-        Self { urgent: false, broadcast: false, abort: false }
+        Self {
+            urgent: false,
+            broadcast: false,
+            abort: false,
+        }
     }
 
     /// Goes before all ordinary messages and interrupts an async handler that is running.
@@ -102,7 +106,9 @@ pub(crate) type Beside<C> = Rc<dyn Fn(Call, Rc<Shared<C>>) -> LocalBoxFuture<'st
 
 impl<C: 'static> Routes<C> {
     pub(crate) fn new() -> Self {
-        Self { entries: Vec::new() }
+        Self {
+            entries: Vec::new(),
+        }
     }
 
     /// Adds a handler with state.
@@ -117,7 +123,10 @@ impl<C: 'static> Routes<C> {
         } else {
             Run::Owning(turn::owning::<C, M, false>)
         };
-        self.entries.push(Route { info: RouteInfo::of::<M>(options, false), run });
+        self.entries.push(Route {
+            info: RouteInfo::of::<M>(options, false),
+            run,
+        });
     }
 
     /// Adds a handler without state: it runs beside the others.
@@ -150,15 +159,24 @@ impl<C: 'static> Routes<C> {
         let function = Rc::new(function);
         let run = Run::Beside(Rc::new(move |call, shared: Rc<Shared<C>>| {
             let (pulse, hosted) = (shared.pulse.clone(), shared.hosted.clone());
-            let how = turn::Beside { abort: options.abort, concurrent };
+            let how = turn::Beside {
+                abort: options.abort,
+                concurrent,
+            };
             let turn = turn::beside(function.clone(), call, shared, how);
             Box::pin(watchdog::watched_by(pulse, hosted, turn))
         }));
-        self.entries.push(Route { info: RouteInfo::of::<M>(options, concurrent), run });
+        self.entries.push(Route {
+            info: RouteInfo::of::<M>(options, concurrent),
+            run,
+        });
     }
 
     pub(crate) fn infos(&self) -> Vec<RouteInfo> {
-        self.entries.iter().map(|route| route.info.clone()).collect()
+        self.entries
+            .iter()
+            .map(|route| route.info.clone())
+            .collect()
     }
 }
 
@@ -194,12 +212,17 @@ impl Schemas {
 
 impl<C> fmt::Debug for Routes<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.entries.iter().map(|route| route.info.name)).finish()
+        f.debug_list()
+            .entries(self.entries.iter().map(|route| route.info.name))
+            .finish()
     }
 }
 
 impl fmt::Debug for RouteInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RouteInfo").field("name", &self.name).field("options", &self.options).finish()
+        f.debug_struct("RouteInfo")
+            .field("name", &self.name)
+            .field("options", &self.options)
+            .finish()
     }
 }

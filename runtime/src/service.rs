@@ -112,7 +112,9 @@ impl Service {
 }
 
 pub(crate) async fn spawn(node: &Node) -> Result<()> {
-    node.spawn(format!("node/{}", node.id()), || Service).reserved().await?;
+    node.spawn(format!("node/{}", node.id()), || Service)
+        .reserved()
+        .await?;
     Ok(())
 }
 
@@ -144,7 +146,12 @@ impl Node {
             address: self.address().map(|address| address.to_string()),
             age_ms: ms(Instant::now().saturating_duration_since(inner.started())),
             components: components.map(|hosted| hosted.name.to_string()).collect(),
-            peers: inner.links().all().iter().map(|link| link.peer().to_string()).collect(),
+            peers: inner
+                .links()
+                .all()
+                .iter()
+                .map(|link| link.peer().to_string())
+                .collect(),
             routes: self.counters(),
         }
     }
@@ -172,7 +179,10 @@ fn handlers(hosted: &Hosted) -> Vec<HandlerDescription> {
                 broadcast: route.options.broadcast,
                 concurrent: route.concurrent,
                 fallible: route.fallible,
-                fingerprint: route.layout.as_ref().map(|layout| layout.fingerprint().to_string()),
+                fingerprint: route
+                    .layout
+                    .as_ref()
+                    .map(|layout| layout.fingerprint().to_string()),
                 layout: route.layout.as_ref().map(|layout| layout.text().to_owned()),
                 schema: schemas.message.to_string(),
                 reply_schema: schemas.reply.to_string(),

@@ -24,9 +24,9 @@ use crate::{
     contain::{self, Panicked},
     context::{Ctx, Shared},
     hosted::{Hosted, Order, Status, refuse_stopped},
+    mailbox::Next,
     restart::Restarts,
     routes::{Route, Run},
-    mailbox::Next,
     turn::{Control, InPlace, Interrupt, OwningTurn, TurnEnd},
     watchdog,
 };
@@ -254,10 +254,9 @@ impl<C: 'static> Supervisor<C> {
         }
         match self.restarts.next(Instant::now()) {
             Some(back_off) => {
-                self.hosted.restarts.store(
-                    self.restarts.total(),
-                    std::sync::atomic::Ordering::Relaxed,
-                );
+                self.hosted
+                    .restarts
+                    .store(self.restarts.total(), std::sync::atomic::Ordering::Relaxed);
                 self.hosted.set_status(Status::Resting);
                 self.phase = Phase::Resting(Box::pin(sleep(back_off)));
             }
@@ -310,17 +309,28 @@ impl<C: 'static> Supervisor<C> {
 
     fn call(&mut self, call: Call, burst: &mut Burst, cx: &mut task::Context<'_>) {
         if call.is_cancelled() {
-            call.refuse(failure(Code::Cancelled, false, "its caller went away before it began"));
+            call.refuse(failure(
+                Code::Cancelled,
+                false,
+                "its caller went away before it began",
+            ));
             return;
         }
         // An asker on this node has its own alarm, and is gone when it rang.
         if !call.is_typed_ask() && call.head.deadline <= burst.now() {
-            call.refuse(failure(Code::Expired, false, "its deadline passed in the queue"));
+            call.refuse(failure(
+                Code::Expired,
+                false,
+                "its deadline passed in the queue",
+            ));
             return;
         }
         match &self.routes[call.route()].run {
             Run::InPlace(run) => {
-                let state = self.state.as_mut().expect("an idle component has its state");
+                let state = self
+                    .state
+                    .as_mut()
+                    .expect("an idle component has its state");
                 // The outer net is for what the sender left to be dropped: a reply nobody takes.
                 let end = contain::catch(|| run(state, call, &self.shared));
                 if let Ok(InPlace::Panicked(panicked)) | Err(panicked) = end {
@@ -364,7 +374,10 @@ impl<C: 'static> Supervisor<C> {
     }
 
     fn local(&mut self, turn: crate::context::LocalTurn<C>) {
-        let state = self.state.as_mut().expect("an idle component has its state");
+        let state = self
+            .state
+            .as_mut()
+            .expect("an idle component has its state");
         let ctx = Ctx::outside(self.shared.clone());
         if let Err(panicked) = contain::catch(|| turn(state, &ctx)) {
             if let Some(state) = self.state.take() {
@@ -401,7 +414,8 @@ impl<C: 'static> Drop for Supervisor<C> {
             for call in self.hosted.mailbox.close() {
                 refuse_stopped(call, "its thread ended");
             }
-            self.hosted.set_status(Status::Ended("its thread ended".to_owned()));
+            self.hosted
+                .set_status(Status::Ended("its thread ended".to_owned()));
             self.shared.node.forget(&self.hosted);
         }
     }
@@ -411,7 +425,9 @@ impl<C: 'static> Actor for Supervisor<C> {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(Turns { pulse: watchdog::Pulse::of_this_thread() });
+        ctx.spawn(Turns {
+            pulse: watchdog::Pulse::of_this_thread(),
+        });
     }
 }
 
@@ -478,6 +494,8 @@ fn drop_state<C>(state: Box<C>) {
 
 impl<C> fmt::Debug for Supervisor<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Supervisor").field("component", &self.hosted.name).finish_non_exhaustive()
+        f.debug_struct("Supervisor")
+            .field("component", &self.hosted.name)
+            .finish_non_exhaustive()
     }
 }

@@ -29,7 +29,11 @@ pub struct Tell<M: Message> {
 
 impl<M: Message> Tell<M> {
     pub(crate) fn new(to: ComponentRef, message: M) -> Self {
-        Self { to, time: None, message }
+        Self {
+            to,
+            time: None,
+            message,
+        }
     }
 
     /// How long it may take until its handler has begun. Default: the node's `ask_time`, 5 s.
@@ -88,6 +92,9 @@ impl<M: Message> IntoFuture for Tell<M> {
 
 impl<M: Message> fmt::Debug for Tell<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tell").field("to", &self.to).field("message", &M::NAME).finish()
+        f.debug_struct("Tell")
+            .field("to", &self.to)
+            .field("message", &M::NAME)
+            .finish()
     }
 }

@@ -61,12 +61,18 @@ pub(crate) struct Letter {
 
 impl Letter {
     pub(crate) fn of<M: Message>() -> Self {
-        Self { name: M::NAME, difference: Some(difference::<M>) }
+        Self {
+            name: M::NAME,
+            difference: Some(difference::<M>),
+        }
     }
 
     /// A message whose type isn't known here.
     pub(crate) const fn untyped(name: &'static str) -> Self {
-        Self { name, difference: None }
+        Self {
+            name,
+            difference: None,
+        }
     }
 
     /// A refusal for the type tells the receiver's layout; the sender is to see what differs.
@@ -94,7 +100,9 @@ impl Told {
     }
 
     pub(crate) fn failed(self, failure: Failure) {
-        let reason = self.letter.explain(Reason::from_failure(failure, self.time));
+        let reason = self
+            .letter
+            .explain(Reason::from_failure(failure, self.time));
         self.ended(Err(reason));
     }
 
@@ -103,7 +111,9 @@ impl Told {
     }
 
     fn end_in_place(&mut self, outcome: Result<(), Reason>) {
-        let Some(asker) = self.asker.take() else { return };
+        let Some(asker) = self.asker.take() else {
+            return;
+        };
         self.batch.end(&outcome);
         if let Err(Err(reason)) = asker.send(outcome) {
             self.batch.unheard(self.letter.name, &reason);
@@ -129,7 +139,9 @@ impl Drop for Told {
 
 impl fmt::Debug for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Told").field("message", &self.letter.name).finish()
+        f.debug_struct("Told")
+            .field("message", &self.letter.name)
+            .finish()
     }
 }
 
@@ -164,7 +176,9 @@ impl Future for Sent {
 
 impl fmt::Debug for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sent").field("component", &self.component).finish()
+        f.debug_struct("Sent")
+            .field("component", &self.component)
+            .finish()
     }
 }
 
@@ -204,20 +218,39 @@ struct Counts {
 
 impl Tells {
     pub(crate) fn new(component: Name) -> Self {
-        Self { batches: Mutex::new(vec![Batch::new(component.clone())]), component }
+        Self {
+            batches: Mutex::new(vec![Batch::new(component.clone())]),
+            component,
+        }
     }
 
     pub(crate) fn open(&self, letter: Letter, time: Duration) -> (Told, Sent) {
         let batches = self.batches.lock();
-        let batch = batches.last().expect("a new batch is put in whenever one is cut").clone();
+        let batch = batches
+            .last()
+            .expect("a new batch is put in whenever one is cut")
+            .clone();
         batch.counts.lock().open += 1;
         drop(batches);
         let (asker, outcome) = oneshot::channel();
         let on_its_way = Arc::new(AtomicBool::new(false));
-        let told =
-            Told { asker: Some(asker), batch, time, letter, on_its_way: on_its_way.clone() };
+        let told = Told {
+            asker: Some(asker),
+            batch,
+            time,
+            letter,
+            on_its_way: on_its_way.clone(),
+        };
         let component = self.component.clone();
-        (told, Sent { outcome, component, message: letter.name, on_its_way })
+        (
+            told,
+            Sent {
+                outcome,
+                component,
+                message: letter.name,
+                on_its_way,
+            },
+        )
     }
 
     /// Waits until all tells so far have ended.
@@ -245,7 +278,11 @@ impl Tells {
 
 impl Batch {
     fn new(component: Name) -> Arc<Self> {
-        Arc::new(Self { component, counts: Mutex::default(), done: Notify::new() })
+        Arc::new(Self {
+            component,
+            counts: Mutex::default(),
+            done: Notify::new(),
+        })
     }
 
     fn is_spent(&self) -> bool {

@@ -64,7 +64,9 @@ where
     C: Handler<M>,
     M: Message,
 {
-    let Some((message, head, to)) = call.open::<M>(shared.limits()) else { return InPlace::Ended };
+    let Some((message, head, to)) = call.open::<M>(shared.limits()) else {
+        return InPlace::Ended;
+    };
     let ctx = Ctx::for_call(shared.clone(), head, None);
     let answered = contain::catch(|| {
         let handler = pin!(state.handle(message, &ctx));
@@ -98,7 +100,11 @@ where
 {
     Box::pin(async move {
         let Some((message, head, mut to)) = call.open::<M>(shared.limits()) else {
-            return TurnEnd { state, panicked: None, refused: None };
+            return TurnEnd {
+                state,
+                panicked: None,
+                refused: None,
+            };
         };
         let mut ambient = Some(shared.ambient(&head));
         control.cancel.prepare(ABORT);
@@ -111,7 +117,11 @@ where
             }
         };
         let panicked = settle(end, to);
-        TurnEnd { state, panicked, refused: None }
+        TurnEnd {
+            state,
+            panicked,
+            refused: None,
+        }
     })
 }
 
@@ -134,10 +144,16 @@ pub(crate) async fn beside<C, M, F, Fut>(
     F: Fn(M, Ctx<C>) -> Fut,
     Fut: Future<Output = Answer<M::Reply>>,
 {
-    let Some((message, head, mut to)) = call.open::<M>(shared.limits()) else { return };
+    let Some((message, head, mut to)) = call.open::<M>(shared.limits()) else {
+        return;
+    };
     let ambient = shared.ambient(&head);
     // Its component doesn't wait with it, unless it holds the thread: it can't close a cycle.
-    let mut ambient = Some(if how.concurrent { ambient.of_nobody() } else { ambient });
+    let mut ambient = Some(if how.concurrent {
+        ambient.of_nobody()
+    } else {
+        ambient
+    });
     let control = Rc::new(Control::default());
     control.cancel.prepare(how.abort);
     let ctx = Ctx::for_call(shared, head, Some(control.clone()));
@@ -168,7 +184,10 @@ async fn drive<R: crate::Data>(
         if let Some(why) = control.interrupt.get() {
             return Poll::Ready(End::Interrupted(why));
         }
-        let handler = slot.as_mut().as_pin_mut().expect("it is emptied only below");
+        let handler = slot
+            .as_mut()
+            .as_pin_mut()
+            .expect("it is emptied only below");
         match contain::catch(|| Ambient::enter(ambient, || handler.poll(cx))) {
             Ok(Poll::Ready(answer)) => return Poll::Ready(End::Answered(answer)),
             Ok(Poll::Pending) => {}
@@ -196,10 +215,18 @@ fn settle<R: crate::Data>(end: End<R>, to: ReplyTo<R>) -> Option<Panicked> {
         End::Answered(Answer::Now(reply)) => to.reply(reply),
         End::Answered(Answer::Later(later)) => later.attach(to),
         End::Interrupted(Interrupt::Urgent) => {
-            to.fail(failure(Code::Interrupted, true, "an urgent message went first"));
+            to.fail(failure(
+                Code::Interrupted,
+                true,
+                "an urgent message went first",
+            ));
         }
         End::Interrupted(Interrupt::Stop) => {
-            to.fail(failure(Code::Stopped, true, "it was stopped while its handler ran"));
+            to.fail(failure(
+                Code::Stopped,
+                true,
+                "it was stopped while its handler ran",
+            ));
         }
         End::Aborted => to.fail(failure(Code::Cancelled, true, "the caller went away")),
         End::Panicked(panicked) => {
@@ -226,7 +253,11 @@ pub(crate) fn starting<C: Component>(mut state: Box<C>, shared: Rc<Shared<C>>) -
                 Err(panicked) => (None, Some(panicked)),
             }
         };
-        TurnEnd { state, panicked, refused }
+        TurnEnd {
+            state,
+            panicked,
+            refused,
+        }
     })
 }
 
@@ -242,7 +273,11 @@ pub(crate) fn stopping<C: Component>(mut state: Box<C>, shared: Rc<Shared<C>>) -
                 Err(panicked) => Some(panicked),
             }
         };
-        TurnEnd { state, panicked, refused: None }
+        TurnEnd {
+            state,
+            panicked,
+            refused: None,
+        }
     })
 }
 
@@ -250,7 +285,10 @@ async fn contained<T>(future: impl Future<Output = T>, ambient: Ambient) -> Resu
     let mut ambient = Some(ambient);
     let mut slot = pin!(Some(future));
     let output = std::future::poll_fn(|cx| {
-        let future = slot.as_mut().as_pin_mut().expect("it is emptied only below");
+        let future = slot
+            .as_mut()
+            .as_pin_mut()
+            .expect("it is emptied only below");
         match contain::catch(|| Ambient::enter(&mut ambient, || future.poll(cx))) {
             Ok(poll) => poll.map(Ok),
             Err(panicked) => Poll::Ready(Err(panicked)),

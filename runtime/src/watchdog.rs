@@ -91,7 +91,9 @@ fn watch() {
         };
         seen.retain(|(pulse, ..)| pulse.strong_count() > 0);
         for weak in pulses {
-            let Some(pulse) = weak.upgrade() else { continue };
+            let Some(pulse) = weak.upgrade() else {
+                continue;
+            };
             let beats = pulse.beats.load(Relaxed);
             let Some(known) = seen.iter_mut().find(|(known, ..)| known.ptr_eq(&weak)) else {
                 seen.push((weak, beats, now));
@@ -138,16 +140,27 @@ impl Pulse {
 
     /// Who blocks the thread now.
     pub(crate) fn blocked(&self) -> Option<Blocked> {
-        self.blocked.lock().as_ref().map(|(_, blocked)| blocked.clone())
+        self.blocked
+            .lock()
+            .as_ref()
+            .map(|(_, blocked)| blocked.clone())
     }
 
     fn name_it(&self, since: Instant) {
         let number = self.running.load(Relaxed);
-        let Some(component) = crate::hosted::name_of(number) else { return };
+        let Some(component) = crate::hosted::name_of(number) else {
+            return;
+        };
         let mut blocked = self.blocked.lock();
         // It may have gone on between the look and the lock; then the next look decides.
         if blocked.is_none() && self.beats.load(Relaxed) % 2 == 1 {
-            *blocked = Some((number, Blocked { component: component.to_string(), since }));
+            *blocked = Some((
+                number,
+                Blocked {
+                    component: component.to_string(),
+                    since,
+                },
+            ));
             drop(blocked);
             self.is_blocked.store(true, Relaxed);
             if self.is_own.load(Relaxed) {
@@ -182,10 +195,13 @@ impl Drop for Busy<'_> {
 /// Since when a component blocks its thread, whichever that is.
 pub(crate) fn blocks_since(hosted: &Hosted) -> Option<Instant> {
     let watched = watched().lock();
-    watched.iter().filter_map(Weak::upgrade).find_map(|pulse| match &*pulse.blocked.lock() {
-        Some((number, blocked)) if *number == hosted.number => Some(blocked.since),
-        _ => None,
-    })
+    watched
+        .iter()
+        .filter_map(Weak::upgrade)
+        .find_map(|pulse| match &*pulse.blocked.lock() {
+            Some((number, blocked)) if *number == hosted.number => Some(blocked.since),
+            _ => None,
+        })
 }
 
 /// Runs what a component does beside its turns.
@@ -204,6 +220,8 @@ pub(crate) async fn watched_by<F: Future>(
 
 impl fmt::Debug for Pulse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pulse").field("beats", &self.beats.load(Relaxed)).finish_non_exhaustive()
+        f.debug_struct("Pulse")
+            .field("beats", &self.beats.load(Relaxed))
+            .finish_non_exhaustive()
     }
 }

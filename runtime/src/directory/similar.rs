@@ -61,7 +61,10 @@ mod tests {
         assert_eq!(similar("Lidar", names), ["lidar"]);
         assert_eq!(similar("baterry", names), ["battery"]);
         assert_eq!(similar("arm/lef", names), ["arm/left"]);
-        assert_eq!(similar("drove", names.iter().chain(&names).copied()), ["drive"]);
+        assert_eq!(
+            similar("drove", names.iter().chain(&names).copied()),
+            ["drive"]
+        );
         assert!(similar("camera", names).is_empty());
         assert!(similar("", names).is_empty());
     }

@@ -292,8 +292,15 @@ impl Link {
     pub(super) fn cancelled(&self, id: u64) {
         let state = self.state.lock();
         // It may have ended since this was read.
-        let owed = state.session.as_ref().is_some_and(|session| session.owes(id));
-        let waker = if owed { self.cancels.cancelled(id) } else { None };
+        let owed = state
+            .session
+            .as_ref()
+            .is_some_and(|session| session.owes(id));
+        let waker = if owed {
+            self.cancels.cancelled(id)
+        } else {
+            None
+        };
         drop(state);
         if let Some(waker) = waker {
             waker.wake();

@@ -356,7 +356,9 @@ impl Driver {
     }
 
     fn is_needed(&self) -> bool {
-        self.host.upgrade().is_some_and(|host| host.is_needed(&self.link))
+        self.host
+            .upgrade()
+            .is_some_and(|host| host.is_needed(&self.link))
     }
 
     /// Whether a record stays incomplete while next to nothing comes. A length that was altered to a

@@ -81,9 +81,10 @@ impl Inner {
     pub(super) fn endpoints(&self) -> Vec<String> {
         match (self.config.advertise.is_empty(), self.address) {
             (false, _) => self.config.advertise.clone(),
-            (true, Some(address)) => {
-                advertised(address).iter().map(ToString::to_string).collect()
-            }
+            (true, Some(address)) => advertised(address)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             (true, None) => Vec::new(),
         }
     }
@@ -93,7 +94,9 @@ impl Node {
     /// Tries the registry until it answers or the time is over; the error says what was tried last.
     pub(super) async fn first_contact(&self, deadline: Instant) -> Result<(), String> {
         let inner = self.inner();
-        let RegistryAt::Address(address) = &inner.config.registry else { return Ok(()) };
+        let RegistryAt::Address(address) = &inner.config.registry else {
+            return Ok(());
+        };
         // The last attempt may have ended before it got anywhere: then what came of an earlier one.
         let (mut last, mut tried) = (String::new(), None);
         loop {
@@ -141,13 +144,20 @@ impl Node {
         match self.deadlines().within(deadline, decision).await {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(Refused::Held { by, .. } | Refused::NameLost { to: by, .. }))) => {
-                Err(SpawnError::NameTaken { name, holder: by.to_string() })
+                Err(SpawnError::NameTaken {
+                    name,
+                    holder: by.to_string(),
+                })
             }
-            Ok(Ok(Err(refused))) => {
-                Err(SpawnError::NotRegistered { name, reason: refused.to_string() })
-            }
+            Ok(Ok(Err(refused))) => Err(SpawnError::NotRegistered {
+                name,
+                reason: refused.to_string(),
+            }),
             Ok(Err(_)) => Err(SpawnError::ShuttingDown { name }),
-            Err(_) => Err(SpawnError::NotRegistered { name, reason: self.undecided() }),
+            Err(_) => Err(SpawnError::NotRegistered {
+                name,
+                reason: self.undecided(),
+            }),
         }
     }
 
@@ -155,7 +165,9 @@ impl Node {
     fn undecided(&self) -> String {
         let config = &self.inner().config;
         let waited = config.registry_time;
-        let at = self.registry().map_or_else(String::new, |address| format!(" at {address}"));
+        let at = self
+            .registry()
+            .map_or_else(String::new, |address| format!(" at {address}"));
         if self.inner().directory.status().borrow().in_touch {
             format!(
                 "the registry{at} hasn't decided within {waited:?} (it may have just started); try \
@@ -178,7 +190,10 @@ pub(super) fn is_registered(name: &str) -> bool {
 fn facts(hosted: &Hosted) -> ComponentFacts {
     let messages = hosted.routes.iter().map(|route| MessageFacts {
         name: route.name.to_owned(),
-        fingerprint: route.layout.as_ref().map(|layout| layout.fingerprint().to_string()),
+        fingerprint: route
+            .layout
+            .as_ref()
+            .map(|layout| layout.fingerprint().to_string()),
         urgent: route.options.urgent,
         broadcast: route.options.broadcast,
         concurrent: route.concurrent,

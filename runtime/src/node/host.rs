@@ -51,7 +51,8 @@ impl Host for Inner {
     fn is_needed(&self, link: &Link) -> bool {
         let listed_nowhere = |directory: &crate::directory::Directory| {
             directory.read(|all| {
-                all.place(&link.peer()).is_some_and(|place| place.facts.endpoints.is_empty())
+                all.place(&link.peer())
+                    .is_some_and(|place| place.facts.endpoints.is_empty())
             })
         };
         !self.config.short_lived && (self.endpoints().is_empty() || listed_nowhere(&self.directory))
@@ -145,7 +146,10 @@ impl Node {
     /// Takes a component that has ended out of the node.
     pub(crate) fn forget(&self, hosted: &Arc<Hosted>) {
         let mut components = self.0.components.write();
-        if components.get(&hosted.name).is_some_and(|known| Arc::ptr_eq(known, hosted)) {
+        if components
+            .get(&hosted.name)
+            .is_some_and(|known| Arc::ptr_eq(known, hosted))
+        {
             components.remove(&hosted.name);
             hosted.forget();
             drop(components);

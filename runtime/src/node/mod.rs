@@ -25,26 +25,19 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::spawn::Blueprint;
 pub(crate) use self::{
     host::{Resolved, check_schema},
     spawn::of_routes,
 };
-pub(crate) use self::spawn::Blueprint;
 pub use self::{
     shutdown::ShutdownReport,
     spawn::{IntoComponent, Spawn},
 };
 use crate::{
-    Blocked, CallError, Message, NodeConfig, Result,
-    broadcast::Broadcast,
-    conduit::Conduit,
-    config::RegistryAt,
-    deadline::Deadlines,
-    directory::Directory,
-    hosted::Hosted,
-    link::Links,
-    reference::ComponentRef,
-    watchdog::Pulse,
+    Blocked, CallError, Message, NodeConfig, Result, broadcast::Broadcast, conduit::Conduit,
+    config::RegistryAt, deadline::Deadlines, directory::Directory, hosted::Hosted, link::Links,
+    reference::ComponentRef, watchdog::Pulse,
 };
 
 /// A handle of a node: cheap to clone, usable from any thread.
@@ -225,9 +218,18 @@ impl Node {
             let list = self.list().await?;
             return Ok(list.into_iter().map(|listed| listed.name).collect());
         }
-        let mut names: Vec<_> =
-            self.0.directory.read(|all| all.all().map(|located| located.name.to_string()).collect());
-        names.extend(self.0.components.read().keys().filter(|name| is_public(name)).map(ToString::to_string));
+        let mut names: Vec<_> = self
+            .0
+            .directory
+            .read(|all| all.all().map(|located| located.name.to_string()).collect());
+        names.extend(
+            self.0
+                .components
+                .read()
+                .keys()
+                .filter(|name| is_public(name))
+                .map(ToString::to_string),
+        );
         names.sort_unstable();
         names.dedup();
         Ok(names)
@@ -255,7 +257,10 @@ impl Node {
         loop {
             let spent = began.elapsed();
             let wait_ms = u64::try_from(wait.saturating_sub(spent).as_millis()).unwrap_or(u64::MAX);
-            let page = registry.ask(List { after: after.clone(), wait_ms });
+            let page = registry.ask(List {
+                after: after.clone(),
+                wait_ms,
+            });
             let page = page.within(time.saturating_sub(spent)).await?;
             let more = page.more;
             list.extend(page.components);
@@ -286,7 +291,11 @@ impl Node {
     pub fn peer(&self, node: NodeId) -> Option<PeerFacts> {
         if node == self.0.id {
             let now = Instant::now();
-            return Some(PeerFacts { connected: true, last_heard: now, address: self.0.address });
+            return Some(PeerFacts {
+                connected: true,
+                last_heard: now,
+                address: self.0.address,
+            });
         }
         let link = self.0.links.current(node);
         let last_heard = match &link {
@@ -302,7 +311,10 @@ impl Node {
 
     /// Runs a future on the node's thread and gives its output; a panic in it, or the node's end,
     /// gives `None`.
-    pub(crate) async fn on_thread<T, F>(&self, make: impl FnOnce() -> F + Send + 'static) -> Option<T>
+    pub(crate) async fn on_thread<T, F>(
+        &self,
+        make: impl FnOnce() -> F + Send + 'static,
+    ) -> Option<T>
     where
         T: Send + 'static,
         F: Future<Output = T> + 'static,
@@ -422,6 +434,9 @@ pub(crate) fn is_public(name: &str) -> bool {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("id", &self.0.id).field("address", &self.0.address).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("id", &self.0.id)
+            .field("address", &self.0.address)
+            .finish_non_exhaustive()
     }
 }

@@ -24,7 +24,9 @@ impl Node {
             return Some(Place::Here(hosted.clone()));
         }
         if **name == *REGISTRY {
-            let RegistryAt::Address(address) = &inner.config.registry else { return None };
+            let RegistryAt::Address(address) = &inner.config.registry else {
+                return None;
+            };
             return Some(Place::There(inner.links.current_at(address)?, None));
         }
         if let Some(node) = node_of_name(name) {
@@ -56,7 +58,9 @@ impl Node {
             drop(node.find_place(&wanted, deadline).await);
         });
         if self.inner().directory.get(name).is_some() || **name == *REGISTRY {
-            Reason::NotConnected("its node isn't connected yet; a connection is being made".to_owned())
+            Reason::NotConnected(
+                "its node isn't connected yet; a connection is being made".to_owned(),
+            )
         } else {
             self.no_such_component(name, &[], "the registry is being asked")
         }
@@ -69,20 +73,33 @@ impl Node {
         }
         if **name == *REGISTRY {
             let RegistryAt::Address(address) = &inner.config.registry else {
-                return Err(self.no_such_component(name, &[], "this node's registry isn't spawned"));
+                return Err(self.no_such_component(
+                    name,
+                    &[],
+                    "this node's registry isn't spawned",
+                ));
             };
-            let link = inner.links.connect_address(address, deadline).await.map_err(|error| not_connected(&error))?;
+            let link = inner
+                .links
+                .connect_address(address, deadline)
+                .await
+                .map_err(|error| not_connected(&error))?;
             inner.links.keep(link.peer(), true);
             return Ok(Place::There(link, None));
         }
         if let Some(id) = node_of_name(name) {
             let place = inner.directory.read(|all| all.place(&id).cloned());
-            let addresses = place.map(|place| place.facts.endpoints.clone()).unwrap_or_default();
+            let addresses = place
+                .map(|place| place.facts.endpoints.clone())
+                .unwrap_or_default();
             if addresses.is_empty() {
                 return Err(self.no_such_component(name, &[], "no node with that id is known"));
             }
-            let link =
-                inner.links.connect(id, &addresses, deadline).await.map_err(|error| not_connected(&error))?;
+            let link = inner
+                .links
+                .connect(id, &addresses, deadline)
+                .await
+                .map_err(|error| not_connected(&error))?;
             return Ok(Place::There(link, None));
         }
         let located = match inner.directory.get(name) {
@@ -107,13 +124,24 @@ impl Node {
         let within = deadline.saturating_duration_since(Instant::now());
         // What asks once and ends rather waits for a registry that recovers; the rest is for the way.
         let short_lived = self.inner().config.short_lived;
-        let patience = if short_lived { within.mul_f64(0.9) } else { Duration::ZERO };
+        let patience = if short_lived {
+            within.mul_f64(0.9)
+        } else {
+            Duration::ZERO
+        };
         // Boxed: an ask of the registry may itself look for a place, once.
         let resolved = self.inner().directory.resolve(self, name, within, patience);
         let resolved = Box::pin(resolved).await;
         match resolved {
-            Ok(Resolved { located: Some(located), .. }) => Ok(located),
-            Ok(Resolved { similar, recovering, .. }) => {
+            Ok(Resolved {
+                located: Some(located),
+                ..
+            }) => Ok(located),
+            Ok(Resolved {
+                similar,
+                recovering,
+                ..
+            }) => {
                 let note = if recovering {
                     "the registry has just started and may not know all yet"
                 } else {
@@ -133,10 +161,19 @@ impl Node {
         let here = inner.components.read();
         let close = inner.directory.read(|all| {
             let known = all.all().map(|located| &*located.name);
-            let here = here.keys().map(|name| &**name).filter(|name| super::is_public(name));
-            similar(name, known.chain(here).chain(more.iter().map(String::as_str)))
+            let here = here
+                .keys()
+                .map(|name| &**name)
+                .filter(|name| super::is_public(name));
+            similar(
+                name,
+                known.chain(here).chain(more.iter().map(String::as_str)),
+            )
         });
-        Reason::NoSuchComponent { close, note: note.to_owned() }
+        Reason::NoSuchComponent {
+            close,
+            note: note.to_owned(),
+        }
     }
 }
 

@@ -146,10 +146,17 @@ impl Node {
             let _ = inner.deadlines.within(grace, hosted.ended()).await;
         }
         report.count(&components, &cut);
-        let links = inner.links.shutdown(deadline.max(Instant::now() + GRACE)).await;
+        let links = inner
+            .links
+            .shutdown(deadline.max(Instant::now() + GRACE))
+            .await;
         report.unanswered = links.open as u64;
         report.owed = links.owed as u64;
-        inner.components.write().drain().for_each(|(_, hosted)| hosted.forget());
+        inner
+            .components
+            .write()
+            .drain()
+            .for_each(|(_, hosted)| hosted.forget());
         inner.conduits.lock().clear();
         inner.threads.lock().drain(..).for_each(|arbiter| {
             arbiter.stop();
@@ -173,7 +180,8 @@ impl Node {
     /// The node's own thread is held by a component: what is known from outside.
     fn report_stuck(&self, left: &[Arc<Hosted>]) -> ShutdownReport {
         let mut report = ShutdownReport::default();
-        left.iter().for_each(|hosted| hosted.close("its node shut down"));
+        left.iter()
+            .for_each(|hosted| hosted.close("its node shut down"));
         report.count(left, left);
         for link in self.0.links.all() {
             report.unanswered += link.open() as u64;

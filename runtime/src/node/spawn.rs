@@ -57,7 +57,9 @@ struct Plan<C> {
 
 impl<C> fmt::Debug for Blueprint<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Blueprint").field("groups", &self.groups).finish_non_exhaustive()
+        f.debug_struct("Blueprint")
+            .field("groups", &self.groups)
+            .finish_non_exhaustive()
     }
 }
 
@@ -73,12 +75,20 @@ pub struct Spawn<C: 'static> {
 
 impl<C: 'static> Spawn<C> {
     pub(crate) fn new(node: Node, name: String, blueprint: Blueprint<C>) -> Self {
-        Self { node, name, blueprint, own_thread: false, reserved: false }
+        Self {
+            node,
+            name,
+            blueprint,
+            own_thread: false,
+            reserved: false,
+        }
     }
 
     /// Joins these groups, besides those of its attribute.
     pub fn groups(mut self, groups: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.blueprint.groups.extend(groups.into_iter().map(Into::into));
+        self.blueprint
+            .groups
+            .extend(groups.into_iter().map(Into::into));
         self
     }
 
@@ -96,7 +106,13 @@ impl<C: 'static> Spawn<C> {
     }
 
     async fn spawn(self) -> Result<ComponentRef, SpawnError> {
-        let Self { node, name, blueprint, own_thread, reserved } = self;
+        let Self {
+            node,
+            name,
+            blueprint,
+            own_thread,
+            reserved,
+        } = self;
         let name = check_name(&name, reserved)?;
         let groups = group_names(&blueprint.groups)?;
         let (described, description) = oneshot::channel();
@@ -115,7 +131,9 @@ impl<C: 'static> Spawn<C> {
                 actix_rt::spawn(async move {
                     // However it goes: with the component its thread ends.
                     let _thread = thread;
-                    let Ok(Some(hosted)) = hosted.await else { return };
+                    let Ok(Some(hosted)) = hosted.await else {
+                        return;
+                    };
                     let shared = Shared::new(node, hosted.clone());
                     Supervisor::new(shared, life, routes.entries, started).start();
                     if own_thread {
@@ -124,7 +142,9 @@ impl<C: 'static> Spawn<C> {
                 });
             }
         };
-        let down = || SpawnError::ShuttingDown { name: name.to_string() };
+        let down = || SpawnError::ShuttingDown {
+            name: name.to_string(),
+        };
         let began = if own_thread {
             node.own_arbiter().await.ok_or_else(down)?.run(build)
         } else {
@@ -145,7 +165,10 @@ impl<C: 'static> Spawn<C> {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => {
                 node.forget(&hosted);
-                return Err(SpawnError::StartFailed { name: name.to_string(), reason });
+                return Err(SpawnError::StartFailed {
+                    name: name.to_string(),
+                    reason,
+                });
             }
             Err(_) => return Err(down()),
         }
@@ -166,7 +189,9 @@ impl<C: 'static> IntoFuture for Spawn<C> {
 
 impl<C> fmt::Debug for Spawn<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spawn").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Spawn")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -219,7 +244,10 @@ impl Node {
         routes: Vec<RouteInfo>,
     ) -> Result<Arc<Hosted>, SpawnError> {
         for (at, route) in routes.iter().enumerate() {
-            if routes[..at].iter().any(|earlier| earlier.name == route.name) {
+            if routes[..at]
+                .iter()
+                .any(|earlier| earlier.name == route.name)
+            {
                 return Err(SpawnError::BadRoutes {
                     name: name.to_string(),
                     reason: format!(
@@ -247,7 +275,9 @@ impl Node {
         // Under the lock that shutdown takes to collect the components.
         let mut components = inner.components.write();
         if inner.is_stopping() {
-            return Err(SpawnError::ShuttingDown { name: name.to_string() });
+            return Err(SpawnError::ShuttingDown {
+                name: name.to_string(),
+            });
         }
         if components.contains_key(&name) {
             return Err(SpawnError::NameTaken {
@@ -286,7 +316,10 @@ impl Node {
 }
 
 fn check_name(name: &str, reserved: bool) -> Result<Name, SpawnError> {
-    let bad = |reason: String| SpawnError::BadName { name: name.to_owned(), reason };
+    let bad = |reason: String| SpawnError::BadName {
+        name: name.to_owned(),
+        reason,
+    };
     let checked = Name::new(name).map_err(|error| bad(error.to_string()))?;
     let is_reserved = name == "registry" || name.starts_with("node/") || name.starts_with('_');
     if is_reserved && !reserved {
@@ -354,7 +387,10 @@ fn of_factory<C: Component>(
         plan: Box::new(|| {
             let mut routes = Routes::new();
             C::routes(&mut routes);
-            Plan { routes, life: Box::new(ComponentLife { factory }) }
+            Plan {
+                routes,
+                life: Box::new(ComponentLife { factory }),
+            }
         }),
     }
 }
@@ -472,7 +508,10 @@ fn of_function(add: impl FnOnce(&mut Routes<()>) + Send + 'static) -> Blueprint<
         plan: Box::new(|| {
             let mut routes = Routes::new();
             add(&mut routes);
-            Plan { routes, life: Box::new(FunctionLife) }
+            Plan {
+                routes,
+                life: Box::new(FunctionLife),
+            }
         }),
     }
 }
@@ -485,11 +524,19 @@ impl Life<()> for FunctionLife {
     }
 
     fn start(&self, state: Box<()>, _: Rc<Shared<()>>) -> OwningTurn<()> {
-        Box::pin(std::future::ready(TurnEnd { state, panicked: None, refused: None }))
+        Box::pin(std::future::ready(TurnEnd {
+            state,
+            panicked: None,
+            refused: None,
+        }))
     }
 
     fn stop(&self, state: Box<()>, _: Rc<Shared<()>>) -> OwningTurn<()> {
-        Box::pin(std::future::ready(TurnEnd { state, panicked: None, refused: None }))
+        Box::pin(std::future::ready(TurnEnd {
+            state,
+            panicked: None,
+            refused: None,
+        }))
     }
 }
 

@@ -28,7 +28,11 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Result<Node> {
     let id = random_node_id()?;
     let silent = config.short_lived || config.registry == RegistryAt::Nowhere;
-    let listener = if silent { None } else { Some(listen(&config.listen).await?) };
+    let listener = if silent {
+        None
+    } else {
+        Some(listen(&config.listen).await?)
+    };
     let address = match &listener {
         Some(listener) => Some(listener.local_addr()?),
         None => None,
@@ -88,7 +92,11 @@ impl Node {
             let first = self.first_contact(deadline).await;
             first.map_err(|reason| {
                 let (address, waited) = (address.clone(), began.elapsed());
-                Error::Start(StartError::Registry { address, waited, reason })
+                Error::Start(StartError::Registry {
+                    address,
+                    waited,
+                    reason,
+                })
             })?;
         }
         if !inner.config.short_lived && inner.config.registry != RegistryAt::Nowhere {
@@ -102,7 +110,10 @@ impl Node {
         if !inner.config.short_lived && matches!(inner.config.registry, RegistryAt::Address(_)) {
             // So that a broadcast right after the start reaches all who were there before. A
             // registry that goes away in this very moment keeps no node from starting.
-            let _ = inner.deadlines.within(Instant::now() + FIRST_LOOK, self.ready()).await;
+            let _ = inner
+                .deadlines
+                .within(Instant::now() + FIRST_LOOK, self.ready())
+                .await;
         }
         Ok(())
     }
@@ -110,9 +121,14 @@ impl Node {
 
 async fn listen(address: &str) -> Result<TcpListener> {
     let failed = |source| {
-        Error::Start(StartError::Listen { address: address.to_owned(), source })
+        Error::Start(StartError::Listen {
+            address: address.to_owned(),
+            source,
+        })
     };
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(failed)?;
     listener.into_std().map_err(failed)
 }
 

@@ -39,5 +39,7 @@ fn run(config: NodeConfig, started: impl FnOnce(Result<Node>) + Send + 'static) 
 }
 
 fn died() -> Error {
-    Error::Start(StartError::Thread(std::io::Error::other("it ended while the node started")))
+    Error::Start(StartError::Thread(std::io::Error::other(
+        "it ended while the node started",
+    )))
 }

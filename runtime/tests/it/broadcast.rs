@@ -34,7 +34,11 @@ impl Listener {
     async fn news(&mut self, msg: News, ctx: &Ctx<Self>) {
         tokio::task::yield_now().await;
         assert_ne!(msg.text, "bad", "no bad news");
-        self.heard.push(format!("{} from {}", msg.text, ctx.sender().unwrap_or("nobody")));
+        self.heard.push(format!(
+            "{} from {}",
+            msg.text,
+            ctx.sender().unwrap_or("nobody")
+        ));
     }
 
     #[botzilla::handler]
@@ -44,7 +48,10 @@ impl Listener {
 
     #[botzilla::handler]
     async fn announce(&mut self, msg: Announce, ctx: &Ctx<Self>) -> BroadcastReport {
-        ctx.broadcast(News { text: msg.text }).to_the_end().await.unwrap()
+        ctx.broadcast(News { text: msg.text })
+            .to_the_end()
+            .await
+            .unwrap()
     }
 }
 
@@ -99,18 +106,32 @@ fn the_report_names_those_who_heard_it_those_who_ignored_it_and_those_who_failed
     run(async {
         let (registry, nodes) = three().await;
         let [_, _, c] = &nodes;
-        let good = News { text: "good".into() };
+        let good = News {
+            text: "good".into(),
+        };
         let report = c.broadcast(good.clone()).to_the_end().await.unwrap();
         assert_eq!(report.delivered, names(&["a1", "a2", "b1"]));
         assert_eq!(report.ignored, names(&["b2", "c1", "c2"]));
         assert!(report.is_complete());
         assert_eq!(heard(c, "b1").await, ["good from nobody"]);
 
-        let report = c.broadcast(News { text: "bad".into() }).to_the_end().await.unwrap();
+        let report = c
+            .broadcast(News { text: "bad".into() })
+            .to_the_end()
+            .await
+            .unwrap();
         assert_eq!(report.delivered, names(&[]));
-        let failed: Vec<_> = report.failed.iter().map(|failed| &*failed.component).collect();
+        let failed: Vec<_> = report
+            .failed
+            .iter()
+            .map(|failed| &*failed.component)
+            .collect();
         assert_eq!(failed, ["a1", "a2", "b1"]);
-        assert!(report.failed[2].reason.contains("no bad news"), "{:?}", report.failed[2]);
+        assert!(
+            report.failed[2].reason.contains("no bad news"),
+            "{:?}",
+            report.failed[2]
+        );
         assert!(!report.is_complete());
 
         // Not to the end: it is in their queues, whatever becomes of it.
@@ -124,7 +145,13 @@ fn the_report_names_those_who_heard_it_those_who_ignored_it_and_those_who_failed
 fn who_broadcasts_hears_nothing_and_the_others_hear_from_whom_it_is() {
     run(async {
         let (registry, nodes) = three().await;
-        let report = nodes[0].component("a1").ask(Announce { text: "hello".into() }).await.unwrap();
+        let report = nodes[0]
+            .component("a1")
+            .ask(Announce {
+                text: "hello".into(),
+            })
+            .await
+            .unwrap();
         assert_eq!(report.delivered, names(&["a2", "b1"]));
         assert_eq!(report.ignored, names(&["b2", "c1", "c2"]));
         assert_eq!(heard(&nodes[0], "a1").await, names(&[]));
@@ -139,15 +166,33 @@ fn a_group_hears_what_is_for_it_and_the_others_are_not_in_the_report() {
     run(async {
         let (registry, nodes) = three().await;
         let [a, b, c] = &nodes;
-        a.spawn("a3", Listener::default).groups(["night"]).await.unwrap();
-        b.spawn("b3", Deaf::default).groups(["night"]).await.unwrap();
+        a.spawn("a3", Listener::default)
+            .groups(["night"])
+            .await
+            .unwrap();
+        b.spawn("b3", Deaf::default)
+            .groups(["night"])
+            .await
+            .unwrap();
         let all = ["a1", "a2", "a3", "b1", "b2", "b3", "c1", "c2"];
         world::until_listed(c, &all).await;
-        let news = News { text: "dark".into() };
-        let report = c.broadcast(news.clone()).group("night").to_the_end().await.unwrap();
+        let news = News {
+            text: "dark".into(),
+        };
+        let report = c
+            .broadcast(news.clone())
+            .group("night")
+            .to_the_end()
+            .await
+            .unwrap();
         assert_eq!(report.delivered, names(&["a3"]));
         assert_eq!(report.ignored, names(&["b3"]));
-        let report = c.broadcast(news.clone()).group("listeners").to_the_end().await.unwrap();
+        let report = c
+            .broadcast(news.clone())
+            .group("listeners")
+            .to_the_end()
+            .await
+            .unwrap();
         assert_eq!(report.delivered, names(&["a1", "a2", "a3", "b1"]));
         let report = c.broadcast(news).group("nobody").await.unwrap();
         assert_eq!(report, BroadcastReport::default());
@@ -166,9 +211,16 @@ fn a_node_that_does_not_answer_is_in_the_report_with_its_listeners() {
         let near = world::node(registry.address()).await;
         near.spawn("near", Listener::default).await.unwrap();
         world::until_listed(&near, &["near", "unreachable"]).await;
-        let news = News { text: "help".into() };
+        let news = News {
+            text: "help".into(),
+        };
         let within = Duration::from_millis(500);
-        let report = near.broadcast(news).within(within).to_the_end().await.unwrap();
+        let report = near
+            .broadcast(news)
+            .within(within)
+            .to_the_end()
+            .await
+            .unwrap();
         assert_eq!(report.delivered, names(&["near"]));
         assert_eq!(report.unreached.len(), 1);
         assert_eq!(report.unreached[0].node, away.id().to_string());
@@ -185,24 +237,51 @@ fn a_broadcast_in_json_reaches_the_same_and_one_that_is_no_such_message_fails_by
         let c = &nodes[2];
         let within = Duration::from_secs(20);
         let good = json!({ "text": "by hand" });
-        let report = c.broadcast_json("News", &good, None, within, true).await.unwrap();
+        let report = c
+            .broadcast_json("News", &good, None, within, true)
+            .await
+            .unwrap();
         assert_eq!(report.delivered, names(&["a1", "a2", "b1"]));
         assert_eq!(heard(c, "b1").await, ["by hand from nobody"]);
         let wrong = json!({ "text": "by hand", "colour": "red" });
-        let report = c.broadcast_json("News", &wrong, Some("listeners"), within, true).await.unwrap();
-        let failed: Vec<_> = report.failed.iter().map(|failed| &*failed.component).collect();
+        let report = c
+            .broadcast_json("News", &wrong, Some("listeners"), within, true)
+            .await
+            .unwrap();
+        let failed: Vec<_> = report
+            .failed
+            .iter()
+            .map(|failed| &*failed.component)
+            .collect();
         assert_eq!(failed, ["a1", "a2", "b1"]);
-        assert!(report.failed[0].reason.contains("colour"), "{:?}", report.failed[0]);
+        assert!(
+            report.failed[0].reason.contains("colour"),
+            "{:?}",
+            report.failed[0]
+        );
 
         // A tool's node has no copy of the directory.
-        let tool = Node::start(config(registry.address()).short_lived()).await.unwrap();
-        let report = tool.broadcast_json("News", &good, None, within, true).await.unwrap();
+        let tool = Node::start(config(registry.address()).short_lived())
+            .await
+            .unwrap();
+        let report = tool
+            .broadcast_json("News", &good, None, within, true)
+            .await
+            .unwrap();
         assert_eq!(report.delivered, names(&["a1", "a2", "b1"]));
         assert_eq!(report.ignored, names(&["b2", "c1", "c2"]));
-        let report = tool.broadcast_json("Nothing", &good, None, within, true).await.unwrap();
+        let report = tool
+            .broadcast_json("Nothing", &good, None, within, true)
+            .await
+            .unwrap();
         assert_eq!(report.ignored, names(&["a1", "a2", "b1", "b2", "c1", "c2"]));
         tool.shutdown(SOON).await;
-        until(|| nodes.iter().all(|node| node.peer(tool.id()).is_none_or(|peer| !peer.connected))).await;
+        until(|| {
+            nodes
+                .iter()
+                .all(|node| node.peer(tool.id()).is_none_or(|peer| !peer.connected))
+        })
+        .await;
         down(registry, &nodes).await;
     });
 }

@@ -84,7 +84,11 @@ async fn go_away(host: &Node, watcher: ComponentRef, marks: &Marks) {
         drop(queued);
         drop(running);
         received += 2;
-        let mark = if aborts { &marks.dropped } else { &marks.noticed };
+        let mark = if aborts {
+            &marks.dropped
+        } else {
+            &marks.noticed
+        };
         until(|| mark.load(SeqCst) == 1).await;
         until_begun(host, "watcher", received).await;
     }
@@ -99,7 +103,10 @@ fn a_handler_sees_that_its_caller_has_gone_and_what_is_queued_never_runs() {
         let node = Node::start(NodeConfig::in_process()).await.unwrap();
         let marks = Arc::new(Marks::default());
         let given = marks.clone();
-        let watcher = node.spawn("watcher", move || Watcher(given.clone())).await.unwrap();
+        let watcher = node
+            .spawn("watcher", move || Watcher(given.clone()))
+            .await
+            .unwrap();
         go_away(&node, watcher, &marks).await;
         node.shutdown(SOON).await;
     });
@@ -111,7 +118,9 @@ fn a_handler_sees_that_its_caller_on_another_node_has_gone() {
         let (registry, host, other) = world::two().await;
         let marks = Arc::new(Marks::default());
         let given = marks.clone();
-        host.spawn("watcher", move || Watcher(given.clone())).await.unwrap();
+        host.spawn("watcher", move || Watcher(given.clone()))
+            .await
+            .unwrap();
         go_away(&host, found(&other, "watcher").await, &marks).await;
         // And that a whole node has.
         let lost = other.component("watcher");
@@ -155,17 +164,48 @@ fn the_emergency_stop_reaches_a_component_elsewhere_whose_queue_is_full_and_whos
         assert_eq!(sent.len(), 256);
         until_received(&host, "gate", 256).await;
         // Who waits for credit is told when the time is over, and it never ran.
-        let late = gate.ask(Wait { n: 999 }).within(Duration::from_millis(50)).await.unwrap_err();
-        assert!(matches!(late.reason(), Reason::Expired { may_have_run: false, .. }), "{late}");
+        let late = gate
+            .ask(Wait { n: 999 })
+            .within(Duration::from_millis(50))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(
+                late.reason(),
+                Reason::Expired {
+                    may_have_run: false,
+                    ..
+                }
+            ),
+            "{late}"
+        );
         // The others on that node don't notice.
-        assert_eq!(found(&other, "echo").await.ask(Ping { n: 1 }).await.unwrap(), 1);
+        assert_eq!(
+            found(&other, "echo")
+                .await
+                .ask(Ping { n: 1 })
+                .await
+                .unwrap(),
+            1
+        );
 
-        let stopped = gate.ask(Halt { reason: "cat".into() }).await.unwrap();
+        let stopped = gate
+            .ask(Halt {
+                reason: "cat".into(),
+            })
+            .await
+            .unwrap();
         assert!(stopped.is_empty(), "nobody has come through");
         let first = sent.remove(0).await.unwrap_err();
         assert_eq!(first.into_reason(), Reason::Interrupted);
         // By broadcast as well.
-        let report = other.broadcast(Halt { reason: "dog".into() }).to_the_end().await.unwrap();
+        let report = other
+            .broadcast(Halt {
+                reason: "dog".into(),
+            })
+            .to_the_end()
+            .await
+            .unwrap();
         assert!(report.is_complete());
         assert_eq!(report.delivered, ["gate"]);
         let second = sent.remove(0).await.unwrap_err();
@@ -181,8 +221,16 @@ fn the_emergency_stop_reaches_a_component_elsewhere_whose_queue_is_full_and_whos
                 Err(error) => panic!("{error}"),
             }
         }
-        assert!(interrupted <= 1, "only the one that the opening interrupted: {interrupted}");
-        let seen = gate.ask(Halt { reason: "done".into() }).await.unwrap();
+        assert!(
+            interrupted <= 1,
+            "only the one that the opening interrupted: {interrupted}"
+        );
+        let seen = gate
+            .ask(Halt {
+                reason: "done".into(),
+            })
+            .await
+            .unwrap();
         assert_eq!(seen, through, "in order, once each");
         other.shutdown(SOON).await;
         host.shutdown(SOON).await;

@@ -37,7 +37,12 @@ impl Child {
     /// Starts a node with these parts; see [`parts::spawn`].
     pub(crate) async fn start(registry: SocketAddr, parts: &[&str]) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child::the_other_process", "--nocapture", "--test-threads=1"])
+            .args([
+                "--exact",
+                "child::the_other_process",
+                "--nocapture",
+                "--test-threads=1",
+            ])
             .env(REGISTRY, registry.to_string())
             .env(PARTS, parts.join(","))
             // What is measured is what the node holds, not what the allocator keeps for later: large
@@ -60,7 +65,12 @@ impl Child {
         });
         let orders = process.stdin.take();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut child = Self { process, orders, lines, address: any };
+        let mut child = Self {
+            process,
+            orders,
+            lines,
+            address: any,
+        };
         child.address = child.says("@address ").await.parse().unwrap();
         child
     }
@@ -82,10 +92,16 @@ impl Child {
         let path = format!("/proc/{}/status", self.process.id());
         let status = std::fs::read_to_string(path).unwrap();
         let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap();
             line.trim().trim_end_matches(" kB").parse().unwrap()
         };
-        Memory { now: field("VmRSS:"), peak: field("VmHWM:") }
+        Memory {
+            now: field("VmRSS:"),
+            peak: field("VmHWM:"),
+        }
     }
 
     /// Waits until it uses no more than so many KiB.
@@ -95,7 +111,10 @@ impl Child {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        if tokio::time::timeout(Duration::from_secs(20), within).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(20), within)
+            .await
+            .is_err()
+        {
             panic!("it keeps {:?}, and should {kib} KiB at most", self.memory());
         }
     }
@@ -120,7 +139,9 @@ impl Drop for Child {
 /// Does nothing, unless it is started by [`Child::start`].
 #[test]
 fn the_other_process() {
-    let (Ok(registry), Ok(parts)) = (std::env::var(REGISTRY), std::env::var(PARTS)) else { return };
+    let (Ok(registry), Ok(parts)) = (std::env::var(REGISTRY), std::env::var(PARTS)) else {
+        return;
+    };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     std::thread::spawn(move || {
         // Nobody says anything: it is the end of the one who started this that counts.
@@ -140,7 +161,10 @@ fn the_other_process() {
 
 async fn end(node: &Node) {
     node.shutdown(SOON).await;
-    say(&format!("@counters {}", serde_json::to_string(&node.counters()).unwrap()));
+    say(&format!(
+        "@counters {}",
+        serde_json::to_string(&node.counters()).unwrap()
+    ));
 }
 
 fn say(line: &str) {

@@ -62,7 +62,12 @@ pub(crate) async fn handshake(address: SocketAddr, local: &Local) -> Handshake {
         }
         assert_ne!(stream.read_buf(&mut input).await.unwrap(), 0, "refused");
         if let Some(established) = dialler.receive(Instant::now(), &mut input).unwrap() {
-            return Handshake { stream, established, said, input };
+            return Handshake {
+                stream,
+                established,
+                said,
+                input,
+            };
         }
     }
 }
@@ -89,17 +94,29 @@ pub(crate) fn encoded<M: Message>(message: &M) -> Bytes {
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let local = local();
-        let Handshake { stream, established, input, .. } = handshake(address, &local).await;
+        let Handshake {
+            stream,
+            established,
+            input,
+            ..
+        } = handshake(address, &local).await;
         let mut limits = Limits::default();
         // It may choose not to read.
         limits.dead_after = Duration::from_secs(3600);
         let session = Session::new(established, &limits, Instant::now());
-        Self { stream, session, input, events: Vec::new() }
+        Self {
+            stream,
+            session,
+            input,
+            events: Vec::new(),
+        }
     }
 
     /// Queues an ask, if there is credit.
     pub(crate) fn ask(&mut self, route: &Route, payload: Bytes, token: u64) -> bool {
-        let Some(route) = self.session.route(route) else { return false };
+        let Some(route) = self.session.route(route) else {
+            return false;
+        };
         let send = Send {
             route,
             kind: Kind::Ask,
@@ -142,7 +159,9 @@ impl Client {
     /// What happens next; `None` when the connection has ended.
     pub(crate) async fn event(&mut self) -> Option<Event<u64>> {
         while self.events.is_empty() {
-            self.session.receive(Instant::now(), &mut self.input, &mut self.events).ok()?;
+            self.session
+                .receive(Instant::now(), &mut self.input, &mut self.events)
+                .ok()?;
             self.flush().await.ok()?;
             if !self.events.is_empty() {
                 break;
@@ -160,7 +179,16 @@ impl Client {
         self.flush().await.unwrap();
         loop {
             let event = self.event().await.expect("the connection ended");
-            if matches!(&event, Event::Replied { token: u64::MAX, .. } | Event::Failed { token: u64::MAX, .. }) {
+            if matches!(
+                &event,
+                Event::Replied {
+                    token: u64::MAX,
+                    ..
+                } | Event::Failed {
+                    token: u64::MAX,
+                    ..
+                }
+            ) {
                 return event;
             }
         }
@@ -176,8 +204,16 @@ pub(crate) struct Forger {
 
 impl Forger {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let Handshake { stream, established, .. } = handshake(address, &local()).await;
-        Self { stream, established, next: 0 }
+        let Handshake {
+            stream,
+            established,
+            ..
+        } = handshake(address, &local()).await;
+        Self {
+            stream,
+            established,
+            next: 0,
+        }
     }
 
     /// A record with these frames.

@@ -8,11 +8,7 @@ use std::{
 };
 
 use botzilla::{NodeId, Reason, prelude::*};
-use botzilla_wire::{
-    NodeId as PeerId,
-    handshake::Dialler,
-    record::OVERHEAD,
-};
+use botzilla_wire::{NodeId as PeerId, handshake::Dialler, record::OVERHEAD};
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::{
@@ -82,7 +78,9 @@ impl Proxy {
         actix_rt::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let target = *shared.target.lock();
-                let Some(Ok(far)) = connect(target).await else { continue };
+                let Some(Ok(far)) = connect(target).await else {
+                    continue;
+                };
                 *shared.count.lock() += 1;
                 let plan = shared.plan.lock().take();
                 let (near_in, near_out) = near.into_split();
@@ -116,7 +114,11 @@ async fn carry(
 ) {
     // Two messages of the handshake, the length of their bodies at 13.
     for _ in 0..2 {
-        let Some(message) = read(&mut from, 15, |head| u16::from_le_bytes([head[13], head[14]]).into()).await else {
+        let Some(message) = read(&mut from, 15, |head| {
+            u16::from_le_bytes([head[13], head[14]]).into()
+        })
+        .await
+        else {
             return;
         };
         if to.write_all(&message).await.is_err() {
@@ -133,13 +135,20 @@ async fn carry(
             return;
         };
         let mut out = Vec::new();
-        match plan.filter(|plan| plan.record == count).map(|plan| plan.how) {
+        match plan
+            .filter(|plan| plan.record == count)
+            .map(|plan| plan.how)
+        {
             None => out.append(&mut record),
             Some(how) => {
                 *state.done.lock() = true;
                 match how {
                     How::Flip(at) => {
-                        let at = if at < 0 { record.len().wrapping_add_signed(at) } else { at.unsigned_abs() };
+                        let at = if at < 0 {
+                            record.len().wrapping_add_signed(at)
+                        } else {
+                            at.unsigned_abs()
+                        };
                         record[at] ^= 1;
                         out.append(&mut record);
                     }
@@ -157,7 +166,9 @@ async fn carry(
                 }
             }
         }
-        if !out.is_empty() && let Some(held) = held.take() {
+        if !out.is_empty()
+            && let Some(held) = held.take()
+        {
             out.extend_from_slice(&held);
         }
         if to.write_all(&out).await.is_err() {
@@ -200,7 +211,12 @@ async fn wired() -> Wired {
     *proxy.state.target.lock() = far.address();
     let near = world::started(config(world::config(registry.address()))).await;
     far.spawn("echo", Echo::default).await.unwrap();
-    Wired { near, far, proxy, registry }
+    Wired {
+        near,
+        far,
+        proxy,
+        registry,
+    }
 }
 
 fn connected(node: &Node, peer: NodeId) -> bool {
@@ -210,7 +226,12 @@ fn connected(node: &Node, peer: NodeId) -> bool {
 #[test]
 fn a_session_that_is_damaged_on_its_way_ends_there_and_no_handler_runs_what_was_damaged() {
     run(async {
-        let Wired { near, far, proxy, registry } = wired().await;
+        let Wired {
+            near,
+            far,
+            proxy,
+            registry,
+        } = wired().await;
         let echo = found(&near, "echo").await;
         let hows = [
             How::Flip(0),
@@ -224,10 +245,10 @@ fn a_session_that_is_damaged_on_its_way_ends_there_and_no_handler_runs_what_was_
             How::Cut,
         ];
         let (mut next, mut never) = (0, HashSet::new());
-        for (up, record, how) in
-            [true, false].into_iter().flat_map(|up| (0..3).map(move |record| (up, record))).flat_map(
-                |(up, record)| hows.into_iter().map(move |how| (up, record, how)),
-            )
+        for (up, record, how) in [true, false]
+            .into_iter()
+            .flat_map(|up| (0..3).map(move |record| (up, record)))
+            .flat_map(|(up, record)| hows.into_iter().map(move |how| (up, record, how)))
         {
             let damage = Damage { up, record, how };
             // The connection there is ends, so that the next has the damage.
@@ -239,10 +260,15 @@ fn a_session_that_is_damaged_on_its_way_ends_there_and_no_handler_runs_what_was_
             let mut failed = 0;
             while *proxy.state.count.lock() < before + 2 {
                 next += 1;
-                let Err(error) = echo.ask(Ping { n: next }).await else { continue };
+                let Err(error) = echo.ask(Ping { n: next }).await else {
+                    continue;
+                };
                 failed += 1;
                 assert!(failed <= 2, "{damage:?}: {error}");
-                assert!(matches!(error.reason(), Reason::Disconnected { .. }), "{damage:?}: {error}");
+                assert!(
+                    matches!(error.reason(), Reason::Disconnected { .. }),
+                    "{damage:?}: {error}"
+                );
                 // What the other way was damaged may have run; this way only what came through twice.
                 if !error.may_have_run() || (up && how != How::Double) {
                     never.insert(next);
@@ -285,14 +311,16 @@ fn a_hello_or_a_proof_that_was_said_before_is_refused() {
         assert!(!connected(&node, peer), "it had no effect");
 
         // Nor is the old proof one to a new hello.
-        let mut dialler =
-            Dialler::new(&local, None, None, client::random(), Instant::now());
+        let mut dialler = Dialler::new(&local, None, None, client::random(), Instant::now());
         let hello: Bytes = dialler.poll_transmit().unwrap();
         let mut fresh = TcpStream::connect(address).await.unwrap();
         fresh.write_all(&hello).await.unwrap();
         let mut answer = BytesMut::new();
         fresh.read_buf(&mut answer).await.unwrap();
-        assert!(matches!(dialler.receive(Instant::now(), &mut answer), Ok(None)));
+        assert!(matches!(
+            dialler.receive(Instant::now(), &mut answer),
+            Ok(None)
+        ));
         fresh.write_all(&first.said[1]).await.unwrap();
         until_ended(&mut fresh).await;
         assert!(!connected(&node, peer));

@@ -4,7 +4,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use botzilla::{Reason, prelude::*};
 use botzilla_registry::RunningRegistry;
-use botzilla_wire::{Code, Encoding, Name, route::{Route, Scope}, session::Event};
+use botzilla_wire::{
+    Code, Encoding, Name,
+    route::{Route, Scope},
+    session::Event,
+};
 use bytes::Bytes;
 use futures_util::{FutureExt, future::join_all};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
@@ -42,7 +46,12 @@ impl Victim {
         }
         echo.ask(Large { bytes: 1024 * 1024 }).await.unwrap();
         let before = child.memory().now;
-        Self { registry, friend, child, before }
+        Self {
+            registry,
+            friend,
+            child,
+            before,
+        }
     }
 
     fn address(&self) -> SocketAddr {
@@ -56,7 +65,11 @@ impl Victim {
             assert_eq!(echo.ask(Ping { n }).await.unwrap(), n);
         }
         let memory = self.child.memory();
-        assert!(memory.peak < self.before + GROWTH, "from {} KiB: {memory:?}", self.before);
+        assert!(
+            memory.peak < self.before + GROWTH,
+            "from {} KiB: {memory:?}",
+            self.before
+        );
     }
 
     /// Others are served, and what the guests took is given back.
@@ -109,7 +122,10 @@ fn an_asker_that_never_reads_its_replies_of_a_mebibyte_costs_what_it_was_granted
                 _ => {}
             }
         }
-        assert!(replied >= 60 && overloaded > 0, "{replied} replies, {overloaded} refusals");
+        assert!(
+            replied >= 60 && overloaded > 0,
+            "{replied} replies, {overloaded} refusals"
+        );
         drop(asker);
         victim.recovers().await;
     });
@@ -145,7 +161,10 @@ fn a_thousand_invented_targets_cost_next_to_nothing() {
             async move { target.ask(Ping { n }).await.unwrap_err() }
         });
         for error in join_all(asks).await {
-            assert!(matches!(error.reason(), Reason::NoSuchComponent { .. }), "{error}");
+            assert!(
+                matches!(error.reason(), Reason::NoSuchComponent { .. }),
+                "{error}"
+            );
         }
         victim.serves().await;
         drop(client);
@@ -163,7 +182,9 @@ fn asks_that_are_cancelled_in_a_loop_leave_nothing_behind() {
         for round in 0..5000_u64 {
             // Those to the gate wait for ever, those to the echo may be answered or not.
             let mut waits = gate.ask(Wait { n: round });
-            let mut pings = echo.ask(Ping { n: 1_000_000 + round });
+            let mut pings = echo.ask(Ping {
+                n: 1_000_000 + round,
+            });
             if round.is_multiple_of(3) {
                 // Never polled.
                 continue;
@@ -176,11 +197,20 @@ fn asks_that_are_cancelled_in_a_loop_leave_nothing_behind() {
         }
         victim.serves().await;
         // None that was given up runs now; none is counted as open any more.
-        assert!(gate.ask(Halt { reason: "end".into() }).await.unwrap().is_empty());
+        assert!(
+            gate.ask(Halt {
+                reason: "end".into()
+            })
+            .await
+            .unwrap()
+            .is_empty()
+        );
         assert!(held.await.is_err());
         let open = || -> u64 {
             let counters = victim.friend.counters();
-            let to = counters.iter().filter(|route| route.outbound && route.target != "registry");
+            let to = counters
+                .iter()
+                .filter(|route| route.outbound && route.target != "registry");
             to.map(|route| route.counters.open).sum()
         };
         until(|| open() == 0).await;
@@ -209,10 +239,12 @@ fn silence_noise_and_nonsense_cost_nothing_that_stays() {
         // 2^60 elements of nothing.
         let units = Bytes::from_static(&[253, 0, 0, 0, 0, 0, 0, 0, 16]);
         for _ in 0..50 {
-            for (route, payload) in
-                [(route::<Deep>("echo", false), &deep), (route::<Units>("echo", false), &units)]
-            {
-                let Event::Failed { failure, .. } = member.asked(&route, payload.clone()).await else {
+            for (route, payload) in [
+                (route::<Deep>("echo", false), &deep),
+                (route::<Units>("echo", false), &units),
+            ] {
+                let Event::Failed { failure, .. } = member.asked(&route, payload.clone()).await
+                else {
                     panic!("it was taken")
                 };
                 assert_eq!(failure.code, Code::BadPayload);
@@ -233,7 +265,9 @@ fn connections_that_promise_and_do_not_deliver_cost_what_arrived() {
         for count in 0..200 {
             let mut stream = TcpStream::connect(victim.address()).await.unwrap();
             if count % 2 == 0 {
-                let _ = stream.write_all(b"botzilla\x01\x01\x00\x01\x00\xff\x03").await;
+                let _ = stream
+                    .write_all(b"botzilla\x01\x01\x00\x01\x00\xff\x03")
+                    .await;
             }
             open.push(stream);
         }

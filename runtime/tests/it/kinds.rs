@@ -59,7 +59,11 @@ fn an_exported_actor_answers_and_one_that_ends_is_stopped_and_deregistered() {
         let (registry, host, other) = world::two().await;
         for by_panic in [false, true] {
             let lidar = Lidar.start();
-            host.export("lidar", lidar).message::<Scan>().message::<TurnOff>().await.unwrap();
+            host.export("lidar", lidar)
+                .message::<Scan>()
+                .message::<TurnOff>()
+                .await
+                .unwrap();
             let lidar = found(&other, "lidar").await;
             assert_eq!(lidar.ask(Scan { beams: 180 }).await.unwrap(), 360);
             let off = lidar.ask(TurnOff { by_panic }).await;
@@ -71,7 +75,10 @@ fn an_exported_actor_answers_and_one_that_ends_is_stopped_and_deregistered() {
             }
             // Until it is noticed, too.
             let after = lidar.ask(Scan { beams: 1 }).await.unwrap_err();
-            let stopped = matches!(after.reason(), Reason::Stopped(_) | Reason::NoSuchComponent { .. });
+            let stopped = matches!(
+                after.reason(),
+                Reason::Stopped(_) | Reason::NoSuchComponent { .. }
+            );
             assert!(stopped, "{after}");
             until_gone(&host, "lidar").await;
             world::until_listed(&other, &[]).await;
@@ -85,7 +92,10 @@ fn an_exported_actor_answers_and_one_that_ends_is_stopped_and_deregistered() {
 // ---- string maps ----------------------------------------------------------------------------------
 
 fn map(pairs: &[(&str, &str)]) -> Map {
-    pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
+    pairs
+        .iter()
+        .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
 }
 
 #[test]
@@ -102,15 +112,24 @@ fn string_maps_go_to_and_fro_from_threads_that_know_nothing_of_async() {
                 Ok(Map::from([("shines".to_owned(), colour.clone())]))
             })
             .unwrap();
-            let switch = MapComponent::new(&address, &SECRET, "switch", 0, |_| Ok(Map::new())).unwrap();
-            let reply = switch.send_message("lamp", &map(&[("colour", "red")])).unwrap();
+            let switch =
+                MapComponent::new(&address, &SECRET, "switch", 0, |_| Ok(Map::new())).unwrap();
+            let reply = switch
+                .send_message("lamp", &map(&[("colour", "red")]))
+                .unwrap();
             assert_eq!(reply, map(&[("shines", "red")]));
             let refused = switch.send_message("lamp", &map(&[])).unwrap_err();
-            let MapError::Refused { component, reason } = refused else { panic!("{refused}") };
+            let MapError::Refused { component, reason } = refused else {
+                panic!("{refused}")
+            };
             assert_eq!((&*component, &*reason), ("lamp", "no colour given"));
             let unknown = switch.send_message("lomp", &map(&[])).unwrap_err();
-            let MapError::Call(error) = unknown else { panic!("{unknown}") };
-            let Reason::NoSuchComponent { close, .. } = error.reason() else { panic!("{error}") };
+            let MapError::Call(error) = unknown else {
+                panic!("{unknown}")
+            };
+            let Reason::NoSuchComponent { close, .. } = error.reason() else {
+                panic!("{error}")
+            };
             assert_eq!(close, &["lamp"]);
             // Its own name, from a thread that isn't the node's: nobody waits for anybody.
             assert_eq!(switch.send_message("switch", &map(&[])).unwrap(), map(&[]));
@@ -173,7 +192,9 @@ fn a_function_runs_beside_itself_and_its_panic_is_only_that_caller_s() {
                 Ok(reply) => assert_eq!(reply, n),
                 Err(error) => {
                     assert_eq!(n, 3);
-                    let Reason::HandlerPanicked(text) = error.reason() else { panic!("{error}") };
+                    let Reason::HandlerPanicked(text) = error.reason() else {
+                        panic!("{error}")
+                    };
                     assert!(text.contains("in pinger"), "{text}");
                 }
             }
@@ -181,7 +202,9 @@ fn a_function_runs_beside_itself_and_its_panic_is_only_that_caller_s() {
         let described = host.describe("pinger").unwrap();
         assert_eq!((described.restarts, &*described.groups[0]), (0, "all"));
         let unhandled = pinger.ask(Seen).await.unwrap_err();
-        let Reason::NoHandler(handles) = unhandled.reason() else { panic!("{unhandled}") };
+        let Reason::NoHandler(handles) = unhandled.reason() else {
+            panic!("{unhandled}")
+        };
         assert!(handles.contains("Ping"), "{handles}");
         other.shutdown(SOON).await;
         host.shutdown(SOON).await;
@@ -212,8 +235,13 @@ impl Clock {
         }
         self.events.send("start").unwrap();
         ctx.every(Duration::from_millis(1), |this, _| this.ticks += 1);
-        ctx.after(Duration::from_millis(1), |this, _| this.events.send("after").unwrap());
-        ctx.after(Duration::from_millis(1), |_, _| panic!("never: it is cancelled")).cancel();
+        ctx.after(Duration::from_millis(1), |this, _| {
+            this.events.send("after").unwrap()
+        });
+        ctx.after(Duration::from_millis(1), |_, _| {
+            panic!("never: it is cancelled")
+        })
+        .cancel();
         ctx.spawn(async { panic!("it ends only the task") });
         Ok(())
     }
@@ -241,7 +269,11 @@ fn hooks_run_around_a_component_s_life_and_its_timers_run_between() {
         let node = Node::start(NodeConfig::in_process()).await.unwrap();
         let (events, heard) = mpsc::channel();
         let cloned = events.clone();
-        let factory = move || Clock { events: cloned.clone(), ticks: 0, refuses: false };
+        let factory = move || Clock {
+            events: cloned.clone(),
+            ticks: 0,
+            refuses: false,
+        };
         let clock = node.spawn("clock", factory).await.unwrap();
         while clock.ask(Ticks).await.unwrap() < 5 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -265,9 +297,15 @@ fn a_start_hook_that_refuses_keeps_the_component_from_starting() {
         let registry = registry().await;
         let node = world::node(registry.address()).await;
         let (events, _heard) = mpsc::channel();
-        let factory = move || Clock { events: events.clone(), ticks: 0, refuses: true };
+        let factory = move || Clock {
+            events: events.clone(),
+            ticks: 0,
+            refuses: true,
+        };
         let error = node.spawn("clock", factory).await.unwrap_err();
-        let SpawnError::StartFailed { reason, .. } = &error else { panic!("{error}") };
+        let SpawnError::StartFailed { reason, .. } = &error else {
+            panic!("{error}")
+        };
         assert_eq!(reason, "no quartz");
         until(|| node.describe("clock").is_none()).await;
         world::until_listed(&node, &[]).await;

@@ -41,16 +41,35 @@ fn taken(gate: &ComponentRef) -> u64 {
 fn a_payload_is_as_large_as_its_receiver_allows() {
     run(async {
         let (registry, host, other) = limited(|limits| limits.payload = 100_000).await;
-        let text = |bytes| Halt { reason: "x".repeat(bytes) };
+        let text = |bytes| Halt {
+            reason: "x".repeat(bytes),
+        };
         let gate = other.component("gate");
         gate.ask(text(99_000)).await.unwrap();
         let error = gate.ask(text(100_001)).await.unwrap_err();
-        let Reason::TooLarge(detail) = error.reason() else { panic!("{error}") };
-        assert!(detail.contains("100000") && detail.contains("limits.payload"), "{detail}");
+        let Reason::TooLarge(detail) = error.reason() else {
+            panic!("{error}")
+        };
+        assert!(
+            detail.contains("100000") && detail.contains("limits.payload"),
+            "{detail}"
+        );
         // It is what is received that is limited, replies too.
-        assert_eq!(other.component("echo").ask(Large { bytes: 200_000 }).await.unwrap().len(), 200_000);
+        assert_eq!(
+            other
+                .component("echo")
+                .ask(Large { bytes: 200_000 })
+                .await
+                .unwrap()
+                .len(),
+            200_000
+        );
         other.spawn("back", Echo::default).await.unwrap();
-        let error = found(&host, "back").await.ask(Large { bytes: 200_000 }).await.unwrap_err();
+        let error = found(&host, "back")
+            .await
+            .ask(Large { bytes: 200_000 })
+            .await
+            .unwrap_err();
         assert!(matches!(error.reason(), Reason::TooLarge(_)), "{error}");
         down(registry, host, other).await;
     });
@@ -65,7 +84,13 @@ fn messages_per_target_bounds_a_queue_for_senders_here_and_elsewhere() {
         until_received(&host, "gate", 14).await;
         // Not the others', and not the urgent ones.
         assert_eq!(other.component("echo").ask(Ping { n: 1 }).await.unwrap(), 1);
-        other.component("gate").ask(Halt { reason: String::new() }).await.unwrap();
+        other
+            .component("gate")
+            .ask(Halt {
+                reason: String::new(),
+            })
+            .await
+            .unwrap();
         down(registry, host, other).await;
     });
 }
@@ -105,10 +130,19 @@ fn bytes_per_connection_bounds_them_too() {
             limited(|limits| limits.bytes_per_connection = 1_000_000).await;
         let echo = other.component("gate");
         // Larger than half of it never goes.
-        let error = echo.ask(Halt { reason: "x".repeat(600_000) }).await.unwrap_err();
+        let error = echo
+            .ask(Halt {
+                reason: "x".repeat(600_000),
+            })
+            .await
+            .unwrap_err();
         assert!(matches!(error.reason(), Reason::TooLarge(_)), "{error}");
         // Many that fit go one after the other.
-        let asks = (0..20).map(|_| echo.ask(Halt { reason: "x".repeat(400_000) }));
+        let asks = (0..20).map(|_| {
+            echo.ask(Halt {
+                reason: "x".repeat(400_000),
+            })
+        });
         assert!(join_all(asks).await.iter().all(Result::is_ok));
         down(registry, host, other).await;
     });
@@ -119,9 +153,14 @@ fn reply_bytes_bounds_what_waits_for_an_asker() {
     run(async {
         let (registry, host, other) = limited(|limits| limits.reply_bytes = 100_000).await;
         let echo = other.component("echo");
-        assert_eq!(echo.ask(Large { bytes: 90_000 }).await.unwrap().len(), 90_000);
+        assert_eq!(
+            echo.ask(Large { bytes: 90_000 }).await.unwrap().len(),
+            90_000
+        );
         let error = echo.ask(Large { bytes: 100_001 }).await.unwrap_err();
-        let Reason::Overloaded(detail) = error.reason() else { panic!("{error}") };
+        let Reason::Overloaded(detail) = error.reason() else {
+            panic!("{error}")
+        };
         assert!(detail.contains("100000"), "{detail}");
         down(registry, host, other).await;
     });
@@ -171,15 +210,19 @@ fn every_setting_of_a_file_is_taken_and_one_that_is_not_known_is_refused_by_name
         let gate = node.spawn("gate", Gate::default).await.unwrap();
         assert_eq!(taken(&gate), 5);
         let late = gate.ask(Wait { n: 9 }).await.unwrap_err();
-        let Reason::Expired { after, .. } = late.reason() else { panic!("{late}") };
+        let Reason::Expired { after, .. } = late.reason() else {
+            panic!("{late}")
+        };
         assert!(*after <= Duration::from_millis(20), "{after:?}");
         let listed = node.list().await.unwrap();
         assert_eq!(listed[0].endpoints, ["127.0.0.1:7"]);
         node.shutdown(Duration::ZERO).await;
 
-        for (key, more) in
-            [("regitsry", "regitsry = 1\n"), ("paylaod", "[limits]\npaylaod = 1\n"), ("limit", "[limit]\n")]
-        {
+        for (key, more) in [
+            ("regitsry", "regitsry = 1\n"),
+            ("paylaod", "[limits]\npaylaod = 1\n"),
+            ("limit", "[limit]\n"),
+        ] {
             write(more);
             let error = NodeConfig::from_file(file.path()).unwrap_err().to_string();
             assert!(error.contains(key), "{error}");

@@ -18,11 +18,16 @@ use crate::{
 const ITEMS: u64 = 25_000;
 const QUERIES: u64 = 6_250;
 
-fn total<'a>(reports: impl Iterator<Item = &'a RouteReport>) -> BTreeMap<(&'a str, &'a str), Counters> {
+fn total<'a>(
+    reports: impl Iterator<Item = &'a RouteReport>,
+) -> BTreeMap<(&'a str, &'a str), Counters> {
     let mut routes = BTreeMap::new();
     for report in reports.filter(|report| report.target == "slow") {
         let before = routes.insert((&*report.sender, &*report.message), report.counters);
-        assert!(before.is_none(), "one connection, and one route each: {report:?}");
+        assert!(
+            before.is_none(),
+            "one connection, and one route each: {report:?}"
+        );
     }
     routes
 }
@@ -43,7 +48,11 @@ fn eight_senders_lose_and_double_nothing_and_keep_their_order() {
             let sender = node.component(format!("s{n}"));
             async move {
                 sender.ready(PATIENCE).await.unwrap();
-                let all = SendAll { to: "slow".into(), items: ITEMS, queries: QUERIES };
+                let all = SendAll {
+                    to: "slow".into(),
+                    items: ITEMS,
+                    queries: QUERIES,
+                };
                 sender.ask(all).within(PATIENCE).await.unwrap()
             }
         });
@@ -55,22 +64,36 @@ fn eight_senders_lose_and_double_nothing_and_keep_their_order() {
         let senders: Vec<_> = tallies.keys().map(String::as_str).collect();
         assert_eq!(senders, ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"]);
         for (sender, tally) in &tallies {
-            assert_eq!((tally.items, tally.queries, tally.out_of_order), (ITEMS, QUERIES, 0), "{sender}");
+            assert_eq!(
+                (tally.items, tally.queries, tally.out_of_order),
+                (ITEMS, QUERIES, 0),
+                "{sender}"
+            );
         }
         for (child, before) in [(&here, before.0), (&there, before.1)] {
             let memory = child.memory();
-            assert!(memory.peak < before + 64 * 1024, "from {before} KiB: {memory:?}");
+            assert!(
+                memory.peak < before + 64 * 1024,
+                "from {before} KiB: {memory:?}"
+            );
         }
         // Those who sent go first: a clean close.
         let sent = there.stop().await;
         let received = here.stop().await;
         let sent = total(sent.iter().filter(|report| report.outbound));
-        let received = total(received.iter().filter(|report| !report.outbound && report.sender.starts_with('s')));
+        let received = total(
+            received
+                .iter()
+                .filter(|report| !report.outbound && report.sender.starts_with('s')),
+        );
         assert_eq!(sent.len(), 8, "{sent:?}");
         assert_eq!(sent, received);
         for ((_, message), counters) in sent {
             let expected = if message == "Item" { ITEMS } else { QUERIES };
-            assert_eq!((counters.sent, counters.delivered, counters.open), (expected, expected, 0));
+            assert_eq!(
+                (counters.sent, counters.delivered, counters.open),
+                (expected, expected, 0)
+            );
         }
         node.shutdown(SOON).await;
         registry.shutdown(SOON).await;
@@ -83,7 +106,9 @@ fn asks_of_a_third_pass_ten_thousand_tells_that_wait_and_a_component_that_is_stu
         let (registry, host, other) = world::two().await;
         let opening = Arc::new(Opening::default());
         let opens = opening.clone();
-        host.spawn("busy", move || Gate::opened_by(&opens)).await.unwrap();
+        host.spawn("busy", move || Gate::opened_by(&opens))
+            .await
+            .unwrap();
         host.spawn("stuck", Gate::default).await.unwrap();
         host.spawn("third", Echo::default).await.unwrap();
         let (busy, stuck) = (found(&other, "busy").await, found(&other, "stuck").await);
@@ -102,7 +127,9 @@ fn asks_of_a_third_pass_ten_thousand_tells_that_wait_and_a_component_that_is_stu
         });
         until_received(&host, "busy", 256).await;
         until_received(&host, "stuck", 256).await;
-        let asks = stream::iter(0..1000).map(|n| third.ask(Ping { n })).buffered(64);
+        let asks = stream::iter(0..1000)
+            .map(|n| third.ask(Ping { n }))
+            .buffered(64);
         let answers: Vec<_> = asks.map(Result::unwrap).collect().await;
         assert_eq!(answers, (0..1000).collect::<Vec<_>>());
         assert!(!waiting.is_finished());
@@ -111,7 +138,12 @@ fn asks_of_a_third_pass_ten_thousand_tells_that_wait_and_a_component_that_is_stu
 
         opening.open();
         assert_eq!(waiting.await.unwrap(), 10_000);
-        let through = busy.ask(Halt { reason: "counted".into() }).await.unwrap();
+        let through = busy
+            .ask(Halt {
+                reason: "counted".into(),
+            })
+            .await
+            .unwrap();
         assert_eq!(through, (0..10_000).collect::<Vec<_>>());
         assert!(held.iter().all(Result::is_ok));
         drop(held);

@@ -101,7 +101,12 @@ impl Counter {
         match msg.names.split_first() {
             None => Ok(self.total),
             Some((next, rest)) => {
-                let asked = ctx.component(next).ask(AskAround { names: rest.to_vec() }).await;
+                let asked = ctx
+                    .component(next)
+                    .ask(AskAround {
+                        names: rest.to_vec(),
+                    })
+                    .await;
                 asked.map_err(|error| error.to_string())?
             }
         }
@@ -160,11 +165,8 @@ async fn a_panic_is_an_answer_and_the_component_is_rebuilt_with_its_queue() {
     for crash_now in [true, false] {
         let text = "wheel fell off".to_owned();
         let (crashed, after) = if crash_now {
-            futures_util::future::join(
-                counter.ask(Crash { text }),
-                counter.ask(Add { amount: 1 }),
-            )
-            .await
+            futures_util::future::join(counter.ask(Crash { text }), counter.ask(Add { amount: 1 }))
+                .await
         } else {
             futures_util::future::join(
                 counter.ask(CrashLater { text }),
@@ -173,7 +175,10 @@ async fn a_panic_is_an_answer_and_the_component_is_rebuilt_with_its_queue() {
             .await
         };
         let crashed = crashed.unwrap_err();
-        assert_eq!(crashed.reason(), &Reason::HandlerPanicked("wheel fell off".into()));
+        assert_eq!(
+            crashed.reason(),
+            &Reason::HandlerPanicked("wheel fell off".into())
+        );
         assert!(crashed.may_have_run());
         // The queued one was kept, and found a new state.
         assert_eq!(after.unwrap(), 1);
@@ -202,7 +207,10 @@ async fn an_urgent_message_passes_a_full_queue_and_interrupts_a_running_handler(
     }
     assert_eq!(queued.len(), 255);
     assert_eq!(counter.ask(Stop).await.unwrap(), 0);
-    assert_eq!(running.await.unwrap_err().into_reason(), Reason::Interrupted);
+    assert_eq!(
+        running.await.unwrap_err().into_reason(),
+        Reason::Interrupted
+    );
     for sent in queued {
         sent.await.unwrap();
     }
@@ -217,13 +225,26 @@ async fn a_cycle_over_three_components_fails_at_once_with_their_names() {
         node.spawn(name, Counter::default).await.unwrap();
     }
     let names = ["b", "c", "a"].map(str::to_owned).to_vec();
-    let error = node.component("a").ask(AskAround { names }).await.unwrap().unwrap_err();
+    let error = node
+        .component("a")
+        .ask(AskAround { names })
+        .await
+        .unwrap()
+        .unwrap_err();
     assert!(error.contains("a -> b -> c -> a"), "{error}");
     let names = vec!["a".to_owned()];
-    let error = node.component("a").ask(AskAround { names }).await.unwrap().unwrap_err();
+    let error = node
+        .component("a")
+        .ask(AskAround { names })
+        .await
+        .unwrap()
+        .unwrap_err();
     assert!(error.contains("a -> a"), "{error}");
     let names = ["b", "c"].map(str::to_owned).to_vec();
-    assert_eq!(node.component("a").ask(AskAround { names }).await.unwrap(), Ok(0));
+    assert_eq!(
+        node.component("a").ask(AskAround { names }).await.unwrap(),
+        Ok(0)
+    );
     node.shutdown(Duration::from_secs(5)).await;
 }
 
@@ -237,11 +258,22 @@ async fn a_handler_without_state_runs_while_another_waits_with_it() {
     assert_eq!(counter.ask(Greet { name }).await.unwrap(), "hello Ada");
     // And it gave its credit back: more of them than the queue has room for.
     for _ in 0..1000 {
-        counter.ask(Greet { name: String::new() }).await.unwrap();
+        counter
+            .ask(Greet {
+                name: String::new(),
+            })
+            .await
+            .unwrap();
     }
     node.shutdown(Duration::ZERO).await;
-    assert!(matches!(hangs.await.unwrap_err().reason(), Reason::Stopped(_)));
-    assert!(matches!(queued.await.unwrap_err().reason(), Reason::Stopped(_)));
+    assert!(matches!(
+        hangs.await.unwrap_err().reason(),
+        Reason::Stopped(_)
+    ));
+    assert!(matches!(
+        queued.await.unwrap_err().reason(),
+        Reason::Stopped(_)
+    ));
 }
 
 #[actix_rt::test]
@@ -261,7 +293,11 @@ async fn an_ask_past_its_deadline_says_so_and_one_still_queued_never_runs() {
     let running = counter.tell(Forever).await.unwrap();
     until_running(&node, "counter").await;
     let time = Duration::from_millis(20);
-    let late = counter.ask(Add { amount: 1 }).within(time).await.unwrap_err();
+    let late = counter
+        .ask(Add { amount: 1 })
+        .within(time)
+        .await
+        .unwrap_err();
     assert!(matches!(late.reason(), Reason::Expired { .. }), "{late}");
     assert_eq!(counter.ask(Stop).await.unwrap(), 0);
     assert!(running.await.is_err());
@@ -278,12 +314,18 @@ async fn a_shutdown_drains_what_can_be_drained_and_cuts_the_rest() {
     let waits = hung.tell(Add { amount: 1 }).await.unwrap();
     let runs = quick.tell(Add { amount: 1 }).await.unwrap();
     let report = node.shutdown(Duration::from_millis(50)).await;
-    assert_eq!((report.drained, report.cut), (vec!["quick".to_owned()], vec!["hung".to_owned()]));
+    assert_eq!(
+        (report.drained, report.cut),
+        (vec!["quick".to_owned()], vec!["hung".to_owned()])
+    );
     assert_eq!((report.stuck.len(), report.refused), (0, 1));
     runs.await.unwrap();
     let stopped = hangs.await.unwrap_err();
     assert!(matches!(stopped.reason(), Reason::Stopped(_)), "{stopped}");
-    assert!(matches!(waits.await.unwrap_err().reason(), Reason::Stopped(_)));
+    assert!(matches!(
+        waits.await.unwrap_err().reason(),
+        Reason::Stopped(_)
+    ));
 }
 
 #[actix_rt::test]
@@ -329,7 +371,10 @@ fn a_node_on_a_thread_of_its_own_serves_a_program_without_a_runtime() {
     let total = futures_executor::block_on(async {
         let counter = node.spawn("counter", Counter::default).await.unwrap();
         counter.ask(SlowAdd { amount: 4 }).await.unwrap();
-        let late = counter.ask(SlowAdd { amount: 4 }).within(Duration::from_secs(2)).await;
+        let late = counter
+            .ask(SlowAdd { amount: 4 })
+            .within(Duration::from_secs(2))
+            .await;
         node.shutdown(Duration::from_secs(5)).await;
         late.unwrap()
     });

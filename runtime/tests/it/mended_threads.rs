@@ -41,7 +41,10 @@ fn two(
     let (own, slot) = mpsc::channel::<MapComponent>();
     let known = RefCell::new(None);
     let listener = move |map| {
-        let known = known.borrow_mut().get_or_insert_with(|| slot.recv().unwrap()).clone();
+        let known = known
+            .borrow_mut()
+            .get_or_insert_with(|| slot.recv().unwrap())
+            .clone();
         front(&known, map)
     };
     let front = wait(MapComponent::on(node, "front", listener)).unwrap();
@@ -58,9 +61,12 @@ fn a_listener_may_ask_and_broadcast_and_close() {
     within(|| {
         let node = node();
         let (_front, back) = two(&node, |own, map| {
-            own.broadcast_message(&map).map_err(|error| error.to_string())?;
+            own.broadcast_message(&map)
+                .map_err(|error| error.to_string())?;
             assert!(own.get_components().unwrap().contains(&"back".to_owned()));
-            let answer = own.send_message("back", &map).map_err(|error| error.to_string());
+            let answer = own
+                .send_message("back", &map)
+                .map_err(|error| error.to_string());
             own.close();
             answer
         });
@@ -79,7 +85,8 @@ fn listeners_that_would_wait_for_each_other_are_told_at_once() {
     within(|| {
         let node = node();
         let (front, _back) = two(&node, |own, map| {
-            own.send_message("front", &map).map_err(|error| error.to_string())
+            own.send_message("front", &map)
+                .map_err(|error| error.to_string())
         });
         let began = Instant::now();
         let Err(MapError::Refused { reason, .. }) = front.send_message("front", &Map::new()) else {
@@ -118,11 +125,15 @@ impl Blocking {
     #[botzilla::handler]
     fn block(&mut self, _: Block) -> bool {
         let asked = self.front.send_message("back", &Map::new()).unwrap_err();
-        let MapError::Call(asked) = asked else { panic!("{asked}") };
+        let MapError::Call(asked) = asked else {
+            panic!("{asked}")
+        };
         let cast = self.front.broadcast_message(&Map::new()).unwrap_err();
         let listed = self.front.get_components().unwrap_err();
         self.front.close();
-        [asked, cast, listed].iter().all(|error| *error.reason() == Reason::WouldBlock)
+        [asked, cast, listed]
+            .iter()
+            .all(|error| *error.reason() == Reason::WouldBlock)
     }
 }
 
@@ -158,7 +169,11 @@ fn a_thread_of_its_own_ends_with_its_component() {
             let factory = move || -> Result<Own, String> {
                 let sender = sender.lock().unwrap().take().unwrap();
                 AT_END.set(Some(AtEnd(sender)));
-                if fails { Err("no wheels".into()) } else { Ok(Own) }
+                if fails {
+                    Err("no wheels".into())
+                } else {
+                    Ok(Own)
+                }
             };
             (factory, ended)
         };
@@ -167,12 +182,20 @@ fn a_thread_of_its_own_ends_with_its_component() {
         let (factory, ended) = ends(true);
         let failed = wait(node.spawn("own", factory).own_thread().into_future());
         assert!(matches!(failed, Err(SpawnError::StartFailed { .. })));
-        assert_eq!(ended.recv_timeout(SOON / 2), disconnected, "a spawn that failed");
+        assert_eq!(
+            ended.recv_timeout(SOON / 2),
+            disconnected,
+            "a spawn that failed"
+        );
 
         let (factory, ended) = ends(false);
         let own = wait(node.spawn("own", factory).own_thread().into_future()).unwrap();
         wait(own.ask(End).into_future()).unwrap();
-        assert_eq!(ended.recv_timeout(SOON / 2), disconnected, "a component that stopped");
+        assert_eq!(
+            ended.recv_timeout(SOON / 2),
+            disconnected,
+            "a component that stopped"
+        );
         wait(node.shutdown(Duration::ZERO));
     });
 }

@@ -99,7 +99,11 @@ fn a_message_that_panics_when_it_is_dropped_is_a_panic_of_its_handler() {
         let node = in_process().await;
         let carrier = node.spawn("carrier", Carrier::default).await.unwrap();
         for wait in [Until::Now, Until::Later] {
-            let carry = Carry { bomb: Bomb { live: true }, reply: false, wait };
+            let carry = Carry {
+                bomb: Bomb { live: true },
+                reply: false,
+                wait,
+            };
             assert_eq!(panicked(carrier.ask(carry).await), "boom");
         }
         assert_eq!(carrier.ask(Ping { n: 1 }).await.unwrap(), 1);
@@ -113,8 +117,16 @@ fn a_reply_that_nobody_waits_for_and_that_panics_when_dropped_harms_nobody() {
         let node = in_process().await;
         let carrier = node.spawn("carrier", Carrier::default).await.unwrap();
         for told in [true, false] {
-            let wait = if told { Until::Later } else { Until::CallerGone };
-            let carry = Carry { bomb: Bomb::default(), reply: true, wait };
+            let wait = if told {
+                Until::Later
+            } else {
+                Until::CallerGone
+            };
+            let carry = Carry {
+                bomb: Bomb::default(),
+                reply: true,
+                wait,
+            };
             if told {
                 carrier.tell(carry).await.unwrap().await.unwrap();
             } else {
@@ -138,7 +150,12 @@ fn a_state_that_panics_when_it_is_dropped_is_rebuilt_all_the_same() {
         assert_eq!(panicked(carrier.ask(BreakDown).await), "broken");
         assert_eq!(carrier.ask(Ping { n: 3 }).await.unwrap(), 3);
         // At the end of the component, too.
-        let last = node.spawn("last", || Carrier { own: Bomb { live: true } }).await.unwrap();
+        let last = node
+            .spawn("last", || Carrier {
+                own: Bomb { live: true },
+            })
+            .await
+            .unwrap();
         assert_eq!(last.ask(Ping { n: 4 }).await.unwrap(), 4);
         let report = node.shutdown(SOON).await;
         assert_eq!(report.drained, ["carrier", "last"]);
@@ -149,8 +166,13 @@ fn a_state_that_panics_when_it_is_dropped_is_rebuilt_all_the_same() {
 fn a_factory_that_panics_is_the_spawner_s_to_know_and_later_counts_as_a_restart() {
     run(async {
         let node = in_process().await;
-        let error = node.spawn("carrier", || -> Carrier { panic!("no wheels") }).await.unwrap_err();
-        let SpawnError::StartFailed { reason, .. } = &error else { panic!("{error}") };
+        let error = node
+            .spawn("carrier", || -> Carrier { panic!("no wheels") })
+            .await
+            .unwrap_err();
+        let SpawnError::StartFailed { reason, .. } = &error else {
+            panic!("{error}")
+        };
         assert!(reason.contains("no wheels"), "{reason}");
         assert!(node.describe("carrier").is_none());
 
@@ -168,7 +190,13 @@ fn a_factory_that_panics_is_the_spawner_s_to_know_and_later_counts_as_a_restart(
         let (broken, after) = join(carrier.ask(BreakDown), carrier.ask(Ping { n: 5 })).await;
         assert_eq!(panicked(broken), "broken");
         assert_eq!(after.unwrap(), 5);
-        assert_eq!((built.load(SeqCst), node.describe("carrier").unwrap().restarts), (4, 3));
+        assert_eq!(
+            (
+                built.load(SeqCst),
+                node.describe("carrier").unwrap().restarts
+            ),
+            (4, 3)
+        );
         node.shutdown(SOON).await;
     });
 }
@@ -181,7 +209,10 @@ fn a_component_that_panics_for_ever_is_stopped_and_its_callers_are_told() {
         let node = in_process().await;
         let carrier = node.spawn("carrier", Carrier::default).await.unwrap();
         for _ in 0..10 {
-            assert_eq!(panicked(carrier.ask(BreakDown).within(PATIENCE).await), "broken");
+            assert_eq!(
+                panicked(carrier.ask(BreakDown).within(PATIENCE).await),
+                "broken"
+            );
         }
         let (broken, queued) = join(
             carrier.ask(BreakDown).within(PATIENCE),
@@ -189,11 +220,19 @@ fn a_component_that_panics_for_ever_is_stopped_and_its_callers_are_told() {
         )
         .await;
         assert_eq!(panicked(broken), "broken");
-        let Reason::Stopped(why) = queued.unwrap_err().into_reason() else { panic!() };
-        assert!(why.contains("restarted too often") && why.contains("broken"), "{why}");
+        let Reason::Stopped(why) = queued.unwrap_err().into_reason() else {
+            panic!()
+        };
+        assert!(
+            why.contains("restarted too often") && why.contains("broken"),
+            "{why}"
+        );
         until_gone(&node, "carrier").await;
         let gone = carrier.ask(Ping { n: 7 }).await.unwrap_err();
-        assert!(matches!(gone.reason(), Reason::NoSuchComponent { .. }), "{gone}");
+        assert!(
+            matches!(gone.reason(), Reason::NoSuchComponent { .. }),
+            "{gone}"
+        );
         // And its name is free.
         node.spawn("carrier", Carrier::default).await.unwrap();
         node.shutdown(SOON).await;
@@ -240,7 +279,10 @@ fn hooks_that_never_end_are_cut_at_the_deadline() {
             let node = in_process().await;
             let dropped = Arc::new(AtomicBool::new(false));
             let flag = dropped.clone();
-            let factory = move || Sleeper { starts, dropped: flag.clone() };
+            let factory = move || Sleeper {
+                starts,
+                dropped: flag.clone(),
+            };
             let mut spawning = std::pin::pin!(node.spawn("sleeper", factory).into_future());
             if starts {
                 spawning.as_mut().await.unwrap();
@@ -252,11 +294,17 @@ fn hooks_that_never_end_are_cut_at_the_deadline() {
                 }
             }
             let report = node.shutdown(Duration::from_millis(50)).await;
-            assert_eq!((report.cut, report.stuck), (vec!["sleeper".to_owned()], vec![]));
+            assert_eq!(
+                (report.cut, report.stuck),
+                (vec!["sleeper".to_owned()], vec![])
+            );
             assert!(dropped.load(SeqCst), "its state is dropped");
             if !starts {
                 let error = spawning.await.unwrap_err();
-                assert!(error.to_string().contains("stopped while it started"), "{error}");
+                assert!(
+                    error.to_string().contains("stopped while it started"),
+                    "{error}"
+                );
             }
         }
     });
@@ -268,7 +316,10 @@ fn a_spawn_that_is_given_up_while_its_hook_runs_leaves_nothing_behind() {
         let node = in_process().await;
         let dropped = Arc::new(AtomicBool::new(false));
         let flag = dropped.clone();
-        let factory = move || Sleeper { starts: false, dropped: flag.clone() };
+        let factory = move || Sleeper {
+            starts: false,
+            dropped: flag.clone(),
+        };
         {
             let spawning = node.spawn("sleeper", factory).into_future();
             tokio::select! {
@@ -304,8 +355,14 @@ impl Blocker {
 async fn blocker(node: &Node, own_thread: bool) -> (mpsc::Sender<()>, ComponentRef) {
     let (free, blocked) = mpsc::channel();
     let once = std::sync::Mutex::new(Some(blocked));
-    let spawn = node.spawn("blocker", move || Blocker(once.lock().unwrap().take().unwrap()));
-    let spawn = if own_thread { spawn.own_thread() } else { spawn };
+    let spawn = node.spawn("blocker", move || {
+        Blocker(once.lock().unwrap().take().unwrap())
+    });
+    let spawn = if own_thread {
+        spawn.own_thread()
+    } else {
+        spawn
+    };
     (free, spawn.await.unwrap())
 }
 
@@ -316,15 +373,27 @@ fn who_blocks_the_node_s_thread_is_named_and_callers_elsewhere_keep_their_deadli
         let echo = node.spawn("echo", Echo::default).await.unwrap();
         let (free, blocker) = blocker(&node, false).await;
         let blocked = blocker.tell(Block).await.unwrap();
-        until(|| node.blocked().is_some_and(|blocked| blocked.component == "blocker")).await;
+        until(|| {
+            node.blocked()
+                .is_some_and(|blocked| blocked.component == "blocker")
+        })
+        .await;
         // Nobody on that thread gets on, its timers included; this is on another.
-        let late = echo.ask(Ping { n: 1 }).within(Duration::from_millis(100)).await.unwrap_err();
+        let late = echo
+            .ask(Ping { n: 1 })
+            .within(Duration::from_millis(100))
+            .await
+            .unwrap_err();
         assert!(matches!(late.reason(), Reason::Expired { .. }), "{late}");
         drop(free);
         blocked.await.unwrap();
         assert_eq!(echo.ask(Ping { n: 2 }).await.unwrap(), 2);
         assert!(node.blocked().is_none());
-        assert_eq!(echo.ask(Seen).await.unwrap(), [2], "what had expired doesn't run");
+        assert_eq!(
+            echo.ask(Seen).await.unwrap(),
+            [2],
+            "what had expired doesn't run"
+        );
         node.shutdown(SOON).await;
     });
 }
@@ -371,11 +440,16 @@ fn a_reply_of_20_mib_is_too_large_for_another_node_and_fine_on_the_same() {
         assert_eq!(here.ask(Large { bytes }).await.unwrap().len() as u64, bytes);
         let there = found(&other, "echo").await;
         let error = there.ask(Large { bytes }).await.unwrap_err();
-        let Reason::TooLarge(detail) = error.reason() else { panic!("{error}") };
+        let Reason::TooLarge(detail) = error.reason() else {
+            panic!("{error}")
+        };
         assert!(detail.contains("16777216"), "it names the limit: {detail}");
         assert!(error.may_have_run());
         let fits = 15 * 1024 * 1024;
-        assert_eq!(there.ask(Large { bytes: fits }).await.unwrap().len() as u64, fits);
+        assert_eq!(
+            there.ask(Large { bytes: fits }).await.unwrap().len() as u64,
+            fits
+        );
         other.shutdown(SOON).await;
         host.shutdown(SOON).await;
         registry.shutdown(SOON).await;
@@ -398,7 +472,12 @@ impl Relay {
         let Some((next, rest)) = msg.names.split_first() else {
             return Ok(ctx.name().to_owned());
         };
-        let asked = ctx.component(next).ask(Around { names: rest.to_vec() }).await;
+        let asked = ctx
+            .component(next)
+            .ask(Around {
+                names: rest.to_vec(),
+            })
+            .await;
         asked.map_err(|error| error.to_string())?
     }
 }
@@ -417,12 +496,28 @@ fn a_cycle_over_three_components_on_two_nodes_fails_at_once_with_their_names() {
             names: names.iter().map(|&name| name.to_owned()).collect(),
         };
         let began = Instant::now();
-        let error = two.component("a").ask(around(&["b", "c", "a"])).await.unwrap().unwrap_err();
+        let error = two
+            .component("a")
+            .ask(around(&["b", "c", "a"]))
+            .await
+            .unwrap()
+            .unwrap_err();
         assert!(error.contains("a -> b -> c -> a"), "{error}");
-        let error = two.component("b").ask(around(&["c", "b"])).await.unwrap().unwrap_err();
+        let error = two
+            .component("b")
+            .ask(around(&["c", "b"]))
+            .await
+            .unwrap()
+            .unwrap_err();
         assert!(error.contains("b -> c -> b"), "{error}");
-        assert!(began.elapsed() < Duration::from_secs(10), "at once, not at the deadline");
-        assert_eq!(two.component("a").ask(around(&["b", "c"])).await.unwrap(), Ok("c".to_owned()));
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "at once, not at the deadline"
+        );
+        assert_eq!(
+            two.component("a").ask(around(&["b", "c"])).await.unwrap(),
+            Ok("c".to_owned())
+        );
         one.shutdown(SOON).await;
         two.shutdown(SOON).await;
         registry.shutdown(SOON).await;

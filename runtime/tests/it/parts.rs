@@ -141,7 +141,10 @@ impl Opening {
 
 impl Gate {
     pub(crate) fn opened_by(open: &Arc<Opening>) -> Self {
-        Self { open: open.clone(), ..Self::default() }
+        Self {
+            open: open.clone(),
+            ..Self::default()
+        }
     }
 }
 
@@ -208,7 +211,10 @@ impl Slow {
             // It waits for something, so that all its senders run out of credit.
             tokio::time::sleep(Duration::from_micros(100)).await;
         }
-        let tally = self.tallies.entry(sender.unwrap_or_default().to_owned()).or_default();
+        let tally = self
+            .tallies
+            .entry(sender.unwrap_or_default().to_owned())
+            .or_default();
         tally.out_of_order += u64::from(n != tally.next);
         tally.next = n + 1;
         tally
@@ -317,7 +323,9 @@ impl Sender {
         report.delivered = flushed.delivered;
         report.failed += flushed.failed;
         if let Some(reason) = flushed.first_failure {
-            report.first_failure.get_or_insert_with(|| reason.to_string());
+            report
+                .first_failure
+                .get_or_insert_with(|| reason.to_string());
         }
         report
     }

@@ -63,7 +63,9 @@ impl Several {
 
     #[botzilla::handler]
     fn odd(&mut self, msg: Odd) -> Odd {
-        Odd { n: if msg.n == 7 { 13 } else { msg.n } }
+        Odd {
+            n: if msg.n == 7 { 13 } else { msg.n },
+        }
     }
 }
 
@@ -87,15 +89,37 @@ fn types_that_differ_are_never_misread_and_the_first_difference_is_shown() {
         found(&near, "several").await;
         for node in [&host, &near] {
             let narrow = reason(node.component("echo").ask(other::Narrow { n: 1 }).await);
-            let Reason::WrongSchema(text) = &narrow else { panic!("{narrow}") };
-            assert!(text.contains('n') && text.contains("u32") && text.contains("u64"), "{text}");
-            let swapped = reason(node.component("several").ask(other::Pair { a: 1, b: 2 }).await);
-            let Reason::WrongSchema(text) = &swapped else { panic!("{swapped}") };
+            let Reason::WrongSchema(text) = &narrow else {
+                panic!("{narrow}")
+            };
+            assert!(
+                text.contains('n') && text.contains("u32") && text.contains("u64"),
+                "{text}"
+            );
+            let swapped = reason(
+                node.component("several")
+                    .ask(other::Pair { a: 1, b: 2 })
+                    .await,
+            );
+            let Reason::WrongSchema(text) = &swapped else {
+                panic!("{swapped}")
+            };
             assert!(text.contains('a') && text.contains('b'), "{text}");
-            let same = node.component("several").ask(Pair { a: 1, b: 2 }).await.unwrap();
+            let same = node
+                .component("several")
+                .ask(Pair { a: 1, b: 2 })
+                .await
+                .unwrap();
             assert_eq!(same, "1 2");
         }
-        assert!(found(&near, "echo").await.ask(Seen).await.unwrap().is_empty());
+        assert!(
+            found(&near, "echo")
+                .await
+                .ask(Seen)
+                .await
+                .unwrap()
+                .is_empty()
+        );
         down(&[near, host], registry).await;
     });
 }
@@ -108,13 +132,22 @@ fn who_panics_while_a_message_or_reply_is_read_or_written_is_told() {
         let several = found(&near, "several").await;
         assert_eq!(several.ask(Odd { n: 3 }).await.unwrap().n, 3);
         let read = reason(several.ask(Odd { n: 4 }).await);
-        let Reason::BadPayload(text) = &read else { panic!("{read}") };
-        assert!(text.contains("4 isn't odd") || text.contains("odd"), "{text}");
+        let Reason::BadPayload(text) = &read else {
+            panic!("{read}")
+        };
+        assert!(
+            text.contains("4 isn't odd") || text.contains("odd"),
+            "{text}"
+        );
         let written = reason(several.ask(Odd { n: 7 }).await);
-        let Reason::HandlerPanicked(text) = &written else { panic!("{written}") };
+        let Reason::HandlerPanicked(text) = &written else {
+            panic!("{written}")
+        };
         assert!(text.contains("unlucky"), "{text}");
         let own = reason(several.ask(Odd { n: 13 }).await);
-        let Reason::Codec(text) = &own else { panic!("{own}") };
+        let Reason::Codec(text) = &own else {
+            panic!("{own}")
+        };
         assert!(text.contains("unlucky"), "{text}");
         assert_eq!(several.ask(Odd { n: 5 }).await.unwrap().n, 5);
         down(&[near, host], registry).await;
@@ -131,9 +164,15 @@ fn json_is_for_those_without_the_types_and_an_unknown_field_is_an_error() {
             let several = node.component("several");
             let pair = json!({ "b": 2, "a": 1 });
             assert_eq!(several.ask_json("Pair", &pair, None).await.unwrap(), "1 2");
-            several.tell_json("Pair", &pair, None).await.unwrap().await.unwrap();
+            several
+                .tell_json("Pair", &pair, None)
+                .await
+                .unwrap()
+                .await
+                .unwrap();
             let more = json!({ "b": 2, "a": 1, "c": 3 });
-            let Reason::BadPayload(text) = reason(several.ask_json("Pair", &more, None).await) else {
+            let Reason::BadPayload(text) = reason(several.ask_json("Pair", &more, None).await)
+            else {
                 panic!()
             };
             assert!(text.contains('c'), "{text}");
@@ -141,7 +180,9 @@ fn json_is_for_those_without_the_types_and_an_unknown_field_is_an_error() {
             let bad = reason(several.ask_json("Pair", &large, None).await);
             assert!(matches!(bad, Reason::BadPayload(_)), "{bad}");
             let unknown = reason(several.ask_json("Pear", &pair, None).await);
-            let Reason::NoHandler(text) = &unknown else { panic!("{unknown}") };
+            let Reason::NoHandler(text) = &unknown else {
+                panic!("{unknown}")
+            };
             assert!(text.contains("Pair"), "{text}");
         }
         down(&[near, host], registry).await;
@@ -155,7 +196,9 @@ fn an_unknown_component_and_a_bad_name_say_what_would_be_right() {
         host.spawn("battery", Echo::default).await.unwrap();
         found(&near, "battery").await;
         let unknown = reason(near.component("batery").ask(Ping { n: 1 }).await);
-        let Reason::NoSuchComponent { close, .. } = &unknown else { panic!("{unknown}") };
+        let Reason::NoSuchComponent { close, .. } = &unknown else {
+            panic!("{unknown}")
+        };
         assert_eq!(close, &["battery"]);
         let told = reason(near.component("batery").tell(Ping { n: 1 }).await);
         assert!(matches!(told, Reason::NoSuchComponent { .. }), "{told}");
@@ -163,7 +206,10 @@ fn an_unknown_component_and_a_bad_name_say_what_would_be_right() {
         assert!(bad.to_string().contains("A-Z"), "{bad}");
         for name in ["", "a b", "registry", "node/x", "_own"] {
             let error = host.spawn(name, Echo::default).await.unwrap_err();
-            assert!(matches!(error, SpawnError::BadName { .. }), "{name:?}: {error}");
+            assert!(
+                matches!(error, SpawnError::BadName { .. }),
+                "{name:?}: {error}"
+            );
         }
         // On the same node and on another.
         for node in [&host, &near] {
@@ -189,13 +235,21 @@ impl Link {
     #[botzilla::handler]
     async fn chain(&mut self, msg: Chain, ctx: &Ctx<Self>) -> Result<Vec<u64>, String> {
         let left = u64::try_from(ctx.time_left().unwrap().as_millis()).unwrap();
-        let Some((next, rest)) = msg.to.split_first() else { return Ok(vec![left]) };
+        let Some((next, rest)) = msg.to.split_first() else {
+            return Ok(vec![left]);
+        };
         if next == "gate" {
             let error = ctx.component("gate").ask(Wait { n: 1 }).await.unwrap_err();
             return Err(error.to_string());
         }
-        let chain = Chain { to: rest.to_vec(), within_ms: msg.within_ms };
-        let asked = ctx.component(next).ask(chain).within(Duration::from_millis(msg.within_ms));
+        let chain = Chain {
+            to: rest.to_vec(),
+            within_ms: msg.within_ms,
+        };
+        let asked = ctx
+            .component(next)
+            .ask(chain)
+            .within(Duration::from_millis(msg.within_ms));
         let mut times = asked.await.map_err(|error| error.to_string())??;
         times.insert(0, left);
         Ok(times)
@@ -219,16 +273,31 @@ fn nested_asks_inherit_what_is_left_of_the_deadline() {
         };
         let outer = Duration::from_secs(20);
         // More than is left can't be had; less can.
-        let times = two.component("a").ask(chain(&["b", "c"], 60_000)).within(outer).await;
+        let times = two
+            .component("a")
+            .ask(chain(&["b", "c"], 60_000))
+            .within(outer)
+            .await;
         let times = times.unwrap().unwrap();
-        assert!(times.is_sorted_by(|a, b| a >= b) && times[0] <= 20_000, "{times:?}");
-        let times = two.component("a").ask(chain(&["b", "c"], 10_000)).within(outer).await;
+        assert!(
+            times.is_sorted_by(|a, b| a >= b) && times[0] <= 20_000,
+            "{times:?}"
+        );
+        let times = two
+            .component("a")
+            .ask(chain(&["b", "c"], 10_000))
+            .within(outer)
+            .await;
         let times = times.unwrap().unwrap();
         assert!(times[0] > 10_000 && times[1] <= 10_000, "{times:?}");
         // The innermost gives up when the outermost does, not 30 s later.
         let began = Instant::now();
         let short = Duration::from_millis(300);
-        let asked = two.component("a").ask(chain(&["b", "gate"], 60_000)).within(short).await;
+        let asked = two
+            .component("a")
+            .ask(chain(&["b", "gate"], 60_000))
+            .within(short)
+            .await;
         match asked {
             // Word of it may just get through.
             Ok(answer) => assert!(answer.unwrap_err().contains("no answer within")),
@@ -248,7 +317,10 @@ fn ready_waits_for_a_component_that_comes_later_and_not_for_ever() {
         let (registry, host, near) = world::two().await;
         let late = near.component("late");
         let in_vain = late.ready(Duration::from_millis(100)).await.unwrap_err();
-        assert!(matches!(in_vain.reason(), Reason::NoSuchComponent { .. }), "{in_vain}");
+        assert!(
+            matches!(in_vain.reason(), Reason::NoSuchComponent { .. }),
+            "{in_vain}"
+        );
         let (ready, spawned) = futures_util::future::join(late.ready(world::PATIENCE), async {
             tokio::task::yield_now().await;
             host.spawn("late", Echo::default).await
@@ -269,12 +341,19 @@ fn a_registry_that_is_not_there_is_an_error_that_says_so_at_start_and_at_spawn()
         let node = started(config(address).registry_time(time)).await;
         registry.shutdown(SOON).await;
         let error = node.spawn("echo", Echo::default).await.unwrap_err();
-        let SpawnError::NotRegistered { reason, .. } = &error else { panic!("{error}") };
-        assert!(reason.contains(&address.to_string()) && reason.contains("400ms"), "{reason}");
+        let SpawnError::NotRegistered { reason, .. } = &error else {
+            panic!("{error}")
+        };
+        assert!(
+            reason.contains(&address.to_string()) && reason.contains("400ms"),
+            "{reason}"
+        );
         world::until_gone(&node, "echo").await;
         node.shutdown(SOON).await;
 
-        let error = Node::start(config(address).registry_time(time)).await.unwrap_err();
+        let error = Node::start(config(address).registry_time(time))
+            .await
+            .unwrap_err();
         let Error::Start(StartError::Registry { address: tried, .. }) = &error else {
             panic!("{error}")
         };
@@ -289,10 +368,18 @@ fn a_wrong_secret_is_said_at_once_and_a_short_one_before_anything_is_tried() {
         let wrong = botzilla_wire::Secret::from_bytes("it", [8; 32]).unwrap();
         let wrong = NodeConfig::new(registry.address().to_string(), &*wrong.to_text()).unwrap();
         let began = Instant::now();
-        let error = Node::start(wrong.listen("127.0.0.1:0")).await.unwrap_err().to_string();
+        let error = Node::start(wrong.listen("127.0.0.1:0"))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("secret"), "{error}");
-        assert!(began.elapsed() < Duration::from_secs(20), "a person is needed, not time");
-        let short = NodeConfig::new("127.0.0.1:1", "too short").unwrap_err().to_string();
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "a person is needed, not time"
+        );
+        let short = NodeConfig::new("127.0.0.1:1", "too short")
+            .unwrap_err()
+            .to_string();
         assert!(short.contains("16"), "{short}");
         registry.shutdown(SOON).await;
     });
@@ -309,7 +396,14 @@ fn nodes_on_threads_of_their_own_serve_a_program_without_actix() {
             std::thread::spawn(move || {
                 futures_executor::block_on(async {
                     for n in 0..200 {
-                        assert_eq!(echo.ask(Ping { n: thread * 1000 + n }).await.unwrap(), thread * 1000 + n);
+                        assert_eq!(
+                            echo.ask(Ping {
+                                n: thread * 1000 + n
+                            })
+                            .await
+                            .unwrap(),
+                            thread * 1000 + n
+                        );
                     }
                 });
             })

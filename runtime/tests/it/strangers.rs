@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use botzilla::prelude::*;
 use botzilla_wire::{
-    Code, Kind, coding::put_varint,
+    Code, Kind,
+    coding::put_varint,
     frame::{Message as MessageFrame, RouteFrame},
     session::Event,
 };
@@ -13,11 +14,15 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::{
     client::{self, Client, Forger, encoded, route, until_ended},
-    parts::{Echo, Nest, Deep, Ping, Units},
+    parts::{Deep, Echo, Nest, Ping, Units},
     world::{self, SOON, found, run},
 };
 
-async fn host() -> (botzilla_registry::RunningRegistry, Node, std::net::SocketAddr) {
+async fn host() -> (
+    botzilla_registry::RunningRegistry,
+    Node,
+    std::net::SocketAddr,
+) {
     let registry = world::registry().await;
     let node = world::node(registry.address()).await;
     node.spawn("echo", Echo::default).await.unwrap();
@@ -28,7 +33,10 @@ async fn host() -> (botzilla_registry::RunningRegistry, Node, std::net::SocketAd
 /// A new node that finds the host and is served by it.
 async fn newcomer(registry: &botzilla_registry::RunningRegistry) -> Node {
     let node = world::node(registry.address()).await;
-    assert_eq!(found(&node, "echo").await.ask(Ping { n: 7 }).await.unwrap(), 7);
+    assert_eq!(
+        found(&node, "echo").await.ask(Ping { n: 7 }).await.unwrap(),
+        7
+    );
     node
 }
 
@@ -89,7 +97,12 @@ fn a_node_joins_while_a_thousand_connections_say_nothing() {
 fn declared(number: u32) -> Vec<u8> {
     let mut body = Vec::new();
     let route = route::<Ping>("echo", false);
-    RouteFrame { number, window: number, route }.encode(&mut body);
+    RouteFrame {
+        number,
+        window: number,
+        route,
+    }
+    .encode(&mut body);
     body
 }
 
@@ -97,7 +110,14 @@ fn message(payload: &[u8], announced: usize) -> Vec<u8> {
     let mut body = Vec::new();
     let kind = Kind::Ask;
     let time_left = Duration::from_secs(5);
-    let message = MessageFrame { kind, route: 0, id: 1, time_left, path: vec![], path_len: 0 };
+    let message = MessageFrame {
+        kind,
+        route: 0,
+        id: 1,
+        time_left,
+        path: vec![],
+        path_len: 0,
+    };
     message.encode(announced, &mut body);
     body.extend_from_slice(payload);
     body
@@ -116,13 +136,19 @@ fn four_gib_are_announced_and_refused_at_once() {
         let (registry, host, address) = host().await;
         let mut record = Forger::connect(address).await;
         record.stream.write_all(&[0xff; 64]).await.unwrap();
-        assert!(record.last_words().await.contains("4294967295"), "a record's length");
+        assert!(
+            record.last_words().await.contains("4294967295"),
+            "a record's length"
+        );
 
         let mut payload = Forger::connect(address).await;
         payload.say(&declared(0)).await;
         payload.say(&message(b"xx", u32::MAX as usize)).await;
         let words = payload.last_words().await;
-        assert!(words.contains("4294967295") && words.contains("16777216"), "a payload's: {words}");
+        assert!(
+            words.contains("4294967295") && words.contains("16777216"),
+            "a payload's: {words}"
+        );
         newcomer(&registry).await.shutdown(SOON).await;
         host.shutdown(SOON).await;
         registry.shutdown(SOON).await;
@@ -138,12 +164,29 @@ fn what_a_later_version_may_leave_out_is_skipped_and_what_it_must_not_is_refused
         optional_field[0] += 4;
         let mut answered = Forger::connect(address).await;
         let ping = encoded(&Ping { n: 1 });
-        let body = [raw(0xfe, &[1, 2, 3]), optional_field, message(&ping, ping.len())].concat();
+        let body = [
+            raw(0xfe, &[1, 2, 3]),
+            optional_field,
+            message(&ping, ping.len()),
+        ]
+        .concat();
         answered.say(&body).await;
         crate::world::until_received(&host, "echo", 1).await;
-        assert_eq!(found(&host, "echo").await.ask(crate::parts::Seen).await.unwrap(), [1]);
+        assert_eq!(
+            found(&host, "echo")
+                .await
+                .ask(crate::parts::Seen)
+                .await
+                .unwrap(),
+            [1]
+        );
         answered.say(&raw(0x7e, &[])).await;
-        assert!(answered.last_words().await.contains("unknown required frame kind 0x7e"));
+        assert!(
+            answered
+                .last_words()
+                .await
+                .contains("unknown required frame kind 0x7e")
+        );
 
         let mut required_field = declared(0);
         required_field.extend_from_slice(&[101, 1, 7]);
@@ -151,7 +194,10 @@ fn what_a_later_version_may_leave_out_is_skipped_and_what_it_must_not_is_refused
         let mut refused = Forger::connect(address).await;
         refused.say(&required_field).await;
         let words = refused.last_words().await;
-        assert!(words.contains("unknown required field 101 in a route frame"), "{words}");
+        assert!(
+            words.contains("unknown required field 101 in a route frame"),
+            "{words}"
+        );
 
         let mut local = client::local();
         local.features = botzilla_wire::ident::Features(1 << 20);
@@ -167,7 +213,10 @@ fn what_a_later_version_may_leave_out_is_skipped_and_what_it_must_not_is_refused
             std::time::Instant::now(),
         );
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(&dialler.poll_transmit().unwrap()).await.unwrap();
+        stream
+            .write_all(&dialler.poll_transmit().unwrap())
+            .await
+            .unwrap();
         let mut input = bytes::BytesMut::new();
         let error = loop {
             use tokio::io::AsyncReadExt;
@@ -197,8 +246,13 @@ fn payloads_that_would_overflow_the_stack_or_spin_are_refused() {
         let (registry, host, address) = host().await;
         let mut client = Client::connect(address).await;
         let deep = route::<Deep>("echo", false);
-        let fits = encoded(&Deep { nest: Nest::Deeper(Box::new(Nest::Nothing)) });
-        assert!(matches!(client.asked(&deep, fits).await, Event::Replied { .. }));
+        let fits = encoded(&Deep {
+            nest: Nest::Deeper(Box::new(Nest::Nothing)),
+        });
+        assert!(matches!(
+            client.asked(&deep, fits).await,
+            Event::Replied { .. }
+        ));
         // One megabyte of "deeper".
         let event = client.asked(&deep, vec![1; 1024 * 1024].into()).await;
         let (code, detail) = refused(&event);
@@ -207,7 +261,9 @@ fn payloads_that_would_overflow_the_stack_or_spin_are_refused() {
 
         let mut many = Vec::new();
         put_varint(&mut many, 1 << 60);
-        let event = client.asked(&route::<Units>("echo", false), many.into()).await;
+        let event = client
+            .asked(&route::<Units>("echo", false), many.into())
+            .await;
         assert_eq!(refused(&event).0, Code::BadPayload);
 
         // And what is no message at all.
@@ -217,7 +273,9 @@ fn payloads_that_would_overflow_the_stack_or_spin_are_refused() {
             assert_eq!(refused(&event).0, Code::BadPayload);
         }
         assert!(matches!(
-            client.asked(&route::<Ping>("echo", false), encoded(&Ping { n: 1 })).await,
+            client
+                .asked(&route::<Ping>("echo", false), encoded(&Ping { n: 1 }))
+                .await,
             Event::Replied { .. }
         ));
         host.shutdown(SOON).await;

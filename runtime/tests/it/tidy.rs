@@ -279,7 +279,13 @@ fn bincode_is_named_in_one_module() {
 fn every_module_is_on_the_map() {
     let map = text("ARCHITECTURE.md");
     let mut missing = Vec::new();
-    for directory in ["wire/src", "runtime/src", "registry/src", "macros/src", "cli/src"] {
+    for directory in [
+        "wire/src",
+        "runtime/src",
+        "registry/src",
+        "macros/src",
+        "cli/src",
+    ] {
         for entry in fs::read_dir(root().join(directory)).unwrap() {
             let entry = entry.unwrap();
             let mut name = entry.file_name().into_string().unwrap();

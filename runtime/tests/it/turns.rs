@@ -29,9 +29,18 @@ struct Count;
 struct Relayer;
 
 async fn ask_on(ctx: &Ctx<Relayer>, names: &[String]) -> Result<u64, String> {
-    let Some((next, rest)) = names.split_first() else { return Ok(0) };
-    let asked = ctx.component(next).ask(Relay { names: rest.to_vec() }).await;
-    asked.map_err(|error| error.to_string())?.map(|hops| hops + 1)
+    let Some((next, rest)) = names.split_first() else {
+        return Ok(0);
+    };
+    let asked = ctx
+        .component(next)
+        .ask(Relay {
+            names: rest.to_vec(),
+        })
+        .await;
+    asked
+        .map_err(|error| error.to_string())?
+        .map(|hops| hops + 1)
 }
 
 #[botzilla::component]
@@ -58,7 +67,13 @@ async fn a_handler_without_state_may_ask_its_own_component_and_closes_no_cycle()
         node.spawn(name, Relayer::default).await.unwrap();
     }
     let names = ["b", "a"].map(str::to_owned).to_vec();
-    assert_eq!(node.component("a").ask(RelayBeside { names }).await.unwrap(), Ok(2));
+    assert_eq!(
+        node.component("a")
+            .ask(RelayBeside { names })
+            .await
+            .unwrap(),
+        Ok(2)
+    );
     node.shutdown(Duration::from_secs(5)).await;
 }
 
@@ -139,12 +154,26 @@ async fn a_start_hook_has_the_time_that_it_asks_for() {
         async move { node.spawn("patient", || Patient).await }
     });
     // Well past the time that a message has by default.
-    let late = node.component("nobody").ready(Duration::from_millis(100)).await.unwrap_err();
-    assert!(matches!(late.reason(), Reason::NoSuchComponent { .. }), "{late}");
+    let late = node
+        .component("nobody")
+        .ready(Duration::from_millis(100))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(late.reason(), Reason::NoSuchComponent { .. }),
+        "{late}"
+    );
     assert!(!spawning.is_finished());
     node.spawn("other", Relayer::default).await.unwrap();
     let patient = spawning.await.unwrap().unwrap();
-    assert_eq!(patient.ask(Count).within(Duration::from_secs(5)).await.unwrap(), 1);
+    assert_eq!(
+        patient
+            .ask(Count)
+            .within(Duration::from_secs(5))
+            .await
+            .unwrap(),
+        1
+    );
     node.shutdown(Duration::from_secs(5)).await;
 }
 
@@ -171,7 +200,10 @@ async fn a_spawn_that_is_given_up_while_it_starts_frees_the_name() {
         let node = node.clone();
         async move { node.spawn("name", || Stubborn).await }
     });
-    while node.describe("name").is_none_or(|it| it.state != "starting") {
+    while node
+        .describe("name")
+        .is_none_or(|it| it.state != "starting")
+    {
         tokio::task::yield_now().await;
     }
     spawning.abort();
@@ -232,7 +264,10 @@ async fn a_reply_that_panics_because_nobody_takes_it_leaves_the_component_reacha
         let (fetching, hand_over, built) = (fetching.clone(), hand_over.clone(), built.clone());
         node.spawn("armoury", move || {
             built.fetch_add(1, Ordering::Relaxed);
-            Armoury { fetching: fetching.clone(), hand_over: hand_over.clone() }
+            Armoury {
+                fetching: fetching.clone(),
+                hand_over: hand_over.clone(),
+            }
         })
     };
     let armoury = armoury.await.unwrap();
@@ -252,7 +287,11 @@ async fn a_tell_that_is_given_up_while_it_waits_for_credit_is_not_counted() {
     let node = node().await;
     let brake = {
         let (begun, go_on) = (begun.clone(), go_on.clone());
-        node.spawn("brake", move || Brake { begun: begun.clone(), go_on: go_on.clone(), stopped: 0 })
+        node.spawn("brake", move || Brake {
+            begun: begun.clone(),
+            go_on: go_on.clone(),
+            stopped: 0,
+        })
     };
     let brake = brake.await.unwrap();
     let told = brake.tell(Halt { wait: true }).await.unwrap();
@@ -261,12 +300,24 @@ async fn a_tell_that_is_given_up_while_it_waits_for_credit_is_not_counted() {
     while let Ok(one) = brake.try_tell(Halt { wait: false }) {
         sent.push(one);
     }
-    let waiting = brake.tell(Halt { wait: false }).within(Duration::from_millis(20)).await;
-    assert!(matches!(waiting.unwrap_err().reason(), Reason::Expired { may_have_run: false, .. }));
+    let waiting = brake
+        .tell(Halt { wait: false })
+        .within(Duration::from_millis(20))
+        .await;
+    assert!(matches!(
+        waiting.unwrap_err().reason(),
+        Reason::Expired {
+            may_have_run: false,
+            ..
+        }
+    ));
     go_on.notify_one();
     told.await.unwrap();
     let flushed = brake.flush().await;
-    assert_eq!((flushed.delivered, flushed.failed), (sent.len() as u64 + 1, 0));
+    assert_eq!(
+        (flushed.delivered, flushed.failed),
+        (sent.len() as u64 + 1, 0)
+    );
     assert_eq!(brake.ask(Count).await.unwrap(), sent.len() as u64 + 1);
     node.shutdown(Duration::from_secs(5)).await;
 }

@@ -42,7 +42,9 @@ pub(crate) async fn registry() -> RunningRegistry {
 
 pub(crate) fn config(registry: SocketAddr) -> NodeConfig {
     let config = NodeConfig::new(registry.to_string(), &*SECRET).unwrap();
-    config.listen("127.0.0.1:0").ask_time(Duration::from_secs(30))
+    config
+        .listen("127.0.0.1:0")
+        .ask_time(Duration::from_secs(30))
 }
 
 pub(crate) async fn node(registry: SocketAddr) -> Node {
@@ -58,7 +60,10 @@ pub(crate) async fn started(config: NodeConfig) -> Node {
 /// A registry and two nodes.
 pub(crate) async fn two() -> (RunningRegistry, Node, Node) {
     let registry = registry().await;
-    let (one, two) = (node(registry.address()).await, node(registry.address()).await);
+    let (one, two) = (
+        node(registry.address()).await,
+        node(registry.address()).await,
+    );
     (registry, one, two)
 }
 
@@ -78,7 +83,11 @@ pub(crate) async fn until_gone(node: &Node, component: &str) {
 pub(crate) async fn until_begun(node: &Node, component: &str, received: u64) {
     until(|| {
         let description = node.describe(component).unwrap();
-        let sent: u64 = description.handlers.iter().map(|handler| handler.counters.sent).sum();
+        let sent: u64 = description
+            .handlers
+            .iter()
+            .map(|handler| handler.counters.sent)
+            .sum();
         sent >= received && description.queued == 0
     })
     .await;
@@ -88,7 +97,11 @@ pub(crate) async fn until_begun(node: &Node, component: &str, received: u64) {
 pub(crate) async fn until_received(node: &Node, component: &str, received: u64) {
     until(|| {
         let description = node.describe(component).unwrap();
-        let sent: u64 = description.handlers.iter().map(|handler| handler.counters.sent).sum();
+        let sent: u64 = description
+            .handlers
+            .iter()
+            .map(|handler| handler.counters.sent)
+            .sum();
         sent >= received
     })
     .await;

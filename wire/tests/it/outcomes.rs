@@ -214,7 +214,10 @@ fn a_message_cancelled_after_it_left_is_owed_an_end_but_not_a_reply() {
         [Event::Cancelled { id: 2 }, Event::Cancelled { id: 1 }]
     );
     assert_eq!((pair.a.session.open(), pair.b.session.owed()), (2, 2));
-    let awaited = (pair.a.session.awaited_here(), pair.b.session.awaited_there());
+    let awaited = (
+        pair.a.session.awaited_here(),
+        pair.b.session.awaited_there(),
+    );
     assert_eq!(awaited, (0, 0), "open, and nobody waits for it");
     pair.b.session.reply(1, bytes_of(100_000));
     pair.b
@@ -361,7 +364,11 @@ fn a_silent_connection_pings_and_a_dead_one_ends() {
     );
     // What left has ended for the counters too, on both ends.
     pair.b.session.end();
-    let sent = pair.a.session.outbound_routes().map(|(.., counted)| counted);
+    let sent = pair
+        .a
+        .session
+        .outbound_routes()
+        .map(|(.., counted)| counted);
     let came = pair.b.session.inbound_routes().map(|(.., counted)| counted);
     for counted in sent.chain(came) {
         assert_eq!((counted.sent, counted.failed, counted.open), (1, 1, 0));

@@ -463,7 +463,10 @@ async fn a_waiter_whose_time_is_over_leaves_the_one_who_asks_alone() {
     let mut first = Box::pin(ask(Duration::from_secs(1)));
     assert!(futures_util::poll!(&mut first).is_pending());
     drop(ask(Duration::ZERO).await);
-    assert!(directory.resolving.lock().contains_key(&lidar), "the first still asks");
+    assert!(
+        directory.resolving.lock().contains_key(&lidar),
+        "the first still asks"
+    );
     drop(first);
     assert!(directory.resolving.lock().is_empty());
 }
@@ -474,7 +477,9 @@ async fn who_cannot_ask_about_a_name_is_told_so_within_the_time() {
     let directory = Directory::new();
     node.change(|registry| registry.down = true);
     let within = Duration::from_secs(1);
-    let (lidar, ask) = (name("lidar"), |name| directory.resolve(&node, name, within, Duration::ZERO));
+    let (lidar, ask) = (name("lidar"), |name| {
+        directory.resolve(&node, name, within, Duration::ZERO)
+    });
     let (a, b) = tokio::join!(ask(&lidar), ask(&lidar));
     assert!(a.is_err() && b.is_err());
     assert!(directory.resolving.lock().is_empty());

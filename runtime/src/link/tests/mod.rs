@@ -89,9 +89,7 @@ impl Host for TestHost {
         self.changed.notify_waiters();
     }
     fn down(&self, link: &Arc<Link>, why: &str) {
-        self.downs
-            .lock()
-            .push((link.peer(), why.to_owned()));
+        self.downs.lock().push((link.peer(), why.to_owned()));
         self.changed.notify_waiters();
     }
     fn counted(&self, _peer: NodeId, counters: Counters) {

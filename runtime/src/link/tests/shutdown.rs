@@ -11,10 +11,7 @@ fn an_idle_node_says_goodbye_and_reports_nothing_cut() {
         assert_eq!(a.shutdown().await, LinksReport::default());
         until(|| b.host.downs() == 1).await;
         let (peer, why) = b.host.downs.lock()[0].clone();
-        assert!(
-            peer == a.id && why.contains("shuts down"),
-            "{why}"
-        );
+        assert!(peer == a.id && why.contains("shuts down"), "{why}");
         let stopped = a
             .links
             .connect(b.id, &[b.address.to_string()], soon())

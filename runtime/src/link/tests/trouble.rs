@@ -37,7 +37,10 @@ fn pings_come_each_interval_not_just_in_time() {
             limits.ping_every = Duration::from_millis(20);
             limits.dead_after = 2 * LONG;
         };
-        let (a, b) = (make(1).limits(quick).start(echo), make(2).limits(quick).start(echo));
+        let (a, b) = (
+            make(1).limits(quick).start(echo),
+            make(2).limits(quick).start(echo),
+        );
         let link = a.connect(&b).await;
         for _ in 0..20 {
             let heard = link.last_heard();
