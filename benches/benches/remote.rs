@@ -3,7 +3,6 @@
 //!
 //! Criterion measures each by itself; before that, interleaved rounds give the ratios, which is what
 //! to look at: absolute times mean little on a shared machine.
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use std::{
     io,
@@ -47,35 +46,41 @@ impl Pair {
     }
 }
 
+#[derive(Clone, Copy)]
+enum Side {
+    Plain,
+    Botzilla,
+}
+
 /// The median of each side's rounds, interleaved.
 async fn ratios(cores: Cores) -> botzilla::Result<()> {
     let mut pair = Pair::start(cores).await?;
     let mut table: [[Vec<f64>; 2]; 4] = Default::default();
     for _ in 0..ROUNDS {
-        for side in 0..2 {
+        for side in [Side::Plain, Side::Botzilla] {
             let mut times = match side {
-                0 => pair.plain.asks(ASKS).await?,
-                _ => botz::asks(&pair.mirror, ASKS).await?,
+                Side::Plain => pair.plain.asks(ASKS).await?,
+                Side::Botzilla => botz::asks(&pair.mirror, ASKS).await?,
             };
             times.sort_unstable();
-            table[0][side].push(quantile(&times, 0.5) as f64 / 1e3);
-            table[1][side].push(quantile(&times, 0.99) as f64 / 1e3);
+            table[0][side as usize].push(quantile(&times, 0.5) as f64 / 1e3);
+            table[1][side as usize].push(quantile(&times, 0.99) as f64 / 1e3);
         }
-        for side in 0..2 {
+        for side in [Side::Plain, Side::Botzilla] {
             let start = Instant::now();
             match side {
-                0 => pair.plain.pipelined(PIPELINED, IN_FLIGHT).await?,
-                _ => botz::pipelined(&pair.mirror, PIPELINED, IN_FLIGHT).await?,
+                Side::Plain => pair.plain.pipelined(PIPELINED, IN_FLIGHT).await?,
+                Side::Botzilla => botz::pipelined(&pair.mirror, PIPELINED, IN_FLIGHT).await?,
             }
-            table[2][side].push(PIPELINED as f64 / start.elapsed().as_secs_f64() / 1e3);
+            table[2][side as usize].push(PIPELINED as f64 / start.elapsed().as_secs_f64() / 1e3);
         }
-        for side in 0..2 {
+        for side in [Side::Plain, Side::Botzilla] {
             let start = Instant::now();
             match side {
-                0 => pair.plain.tells(TELLS).await?,
-                _ => botz::tells(&pair.mirror, TELLS).await?,
+                Side::Plain => pair.plain.tells(TELLS).await?,
+                Side::Botzilla => botz::tells(&pair.mirror, TELLS).await?,
             }
-            table[3][side].push(TELLS as f64 / start.elapsed().as_secs_f64() / 1e3);
+            table[3][side as usize].push(TELLS as f64 / start.elapsed().as_secs_f64() / 1e3);
         }
     }
     let what = [

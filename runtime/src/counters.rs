@@ -91,7 +91,7 @@ impl Past {
         self.routes.retain(|key, line| {
             let goes = line.age <= youngest;
             if goes {
-                others[usize::from(!key.outbound)].add(line.counters.clone());
+                others[usize::from(!key.outbound)].add(line.counters);
             }
             !goes
         });

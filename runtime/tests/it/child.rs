@@ -8,7 +8,7 @@ use std::{
 };
 
 use botzilla::{Node, RouteReport};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc;
 
 use crate::{
     parts,
@@ -22,7 +22,7 @@ const PARTS: &str = "BOTZILLA_IT_PARTS";
 pub(crate) struct Child {
     process: Process,
     orders: Option<ChildStdin>,
-    lines: UnboundedReceiver<String>,
+    lines: mpsc::Receiver<String>,
     pub(crate) address: SocketAddr,
 }
 
@@ -54,11 +54,11 @@ impl Child {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (sender, lines) = unbounded_channel();
+        let (sender, lines) = mpsc::channel(16);
         let output = BufReader::new(process.stdout.take().unwrap());
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
+                if sender.blocking_send(line).is_err() {
                     return;
                 }
             }

@@ -41,7 +41,7 @@ pub(crate) struct Handshake {
 }
 
 pub(crate) fn local() -> Local {
-    Local::new(NodeId(random()), vec![Secret::parse(&*SECRET).unwrap()])
+    Local::new(NodeId(random()), vec![Secret::parse(&SECRET).unwrap()])
 }
 
 pub(crate) fn random<const N: usize>() -> [u8; N] {

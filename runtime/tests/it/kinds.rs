@@ -236,7 +236,7 @@ impl Clock {
         self.events.send("start").unwrap();
         ctx.every(Duration::from_millis(1), |this, _| this.ticks += 1);
         ctx.after(Duration::from_millis(1), |this, _| {
-            this.events.send("after").unwrap()
+            this.events.send("after").unwrap();
         });
         ctx.after(Duration::from_millis(1), |_, _| {
             panic!("never: it is cancelled")

@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     future::{Future, IntoFuture},
-    sync::{Arc, mpsc},
+    sync::{Arc, Barrier, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -237,16 +237,21 @@ fn a_period_of_nothing_is_a_short_one() {
     });
 }
 
+/// What blocks a thread here goes on when the test comes here, too.
+static MEETING: Barrier = Barrier::new(2);
+
 #[botzilla::handler]
-fn sleeper(_: Tick) {
-    thread::sleep(Duration::from_millis(700));
+fn blocker(_: Tick) {
+    MEETING.wait();
 }
 
 #[botzilla::component]
 impl Ticking {
     #[botzilla::handler]
     fn tick(&mut self, _: Tick, ctx: &Ctx<Self>) {
-        ctx.spawn(async { thread::sleep(Duration::from_millis(700)) });
+        ctx.spawn(async {
+            MEETING.wait();
+        });
     }
 }
 
@@ -254,23 +259,24 @@ impl Ticking {
 fn functions_and_tasks_that_block_are_named() {
     within(|| {
         let node = node();
-        let _ = wait(node.spawn("sleeper", sleeper).into_future()).unwrap();
+        let _ = wait(node.spawn("blocker", blocker).into_future()).unwrap();
         let _ = wait(node.spawn("tasks", || Ticking).into_future()).unwrap();
         let _ = wait(node.spawn("apart", || Ticking).own_thread().into_future()).unwrap();
-        for (name, on_node) in [("sleeper", true), ("tasks", true), ("apart", false)] {
+        for (name, on_node) in [("blocker", true), ("tasks", true), ("apart", false)] {
             let asked = node.component(name);
             let asking = thread::spawn(move || wait(asked.ask(Tick).into_future()));
             let by = Instant::now() + SOON / 3;
             while node.describe(name).unwrap().blocks_ms.is_none() {
                 assert!(Instant::now() < by, "{name} isn't named");
-                thread::sleep(Duration::from_millis(5));
+                thread::yield_now();
             }
             let blocked = node.blocked().map(|blocked| blocked.component);
             assert_eq!(blocked.as_deref(), on_node.then_some(name));
+            MEETING.wait();
             drop(asking.join().unwrap());
             while node.describe(name).unwrap().blocks_ms.is_some() {
                 assert!(Instant::now() < by + SOON / 3);
-                thread::sleep(Duration::from_millis(5));
+                thread::yield_now();
             }
         }
         wait(node.shutdown(Duration::from_secs(1)));

@@ -43,7 +43,7 @@ pub(crate) struct Large {
 #[botzilla::data]
 pub(crate) enum Nest {
     Nothing,
-    Deeper(Box<Nest>),
+    Deeper(Box<Self>),
 }
 
 /// Contains itself.

@@ -326,7 +326,8 @@ fn ready_waits_for_a_component_that_comes_later_and_not_for_ever() {
             host.spawn("late", Echo::default).await
         })
         .await;
-        (ready.unwrap(), spawned.unwrap());
+        ready.unwrap();
+        spawned.unwrap();
         assert_eq!(late.ask(Ping { n: 1 }).await.unwrap(), 1);
         down(&[near, host], registry).await;
     });
