@@ -10,13 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use botzilla_wire::{Encoding, Failure, encoding};
-use futures_util::future::BoxFuture;
+use botzilla_wire::{Encoding, Failure, Limits, encoding};
 
 use crate::{
     CallError, Message, Reason,
     asked::{Asked, Progress},
-    conduit::{Asking, Conduit, Held, Reception, Terms, Typed, expired},
+    conduit::{Asking, Carried, CarriedAsk, Conduit, Held, Reception, Terms, Typed, expired},
     contain,
     deadline::Alarm,
     link::Ended,
@@ -39,11 +38,7 @@ pub struct Ask<M: Message> {
 
 enum State<M: Message> {
     New(Option<M>),
-    InTurn(
-        BoxFuture<'static, Result<Asking<M>, Reason>>,
-        Instant,
-        Duration,
-    ),
+    InTurn(Carried<CarriedAsk<M>>, Instant, Duration),
     /// Its alarm is its own.
     Here(Arc<Asked<M>>, Duration),
     Elsewhere(Reception, Alarm, Duration),
@@ -75,9 +70,7 @@ impl<M: Message> Ask<M> {
         match conduit.ask_now(Typed { message, terms }, waker) {
             Ok(asking) => Ok(waiting(conduit, asking, deadline, time)),
             Err(Held::Wait(typed, _)) => {
-                let conduit: Arc<Conduit> = conduit.clone();
-                let turn = Box::pin(async move { conduit.ask_in_turn(typed).await });
-                Ok(State::InTurn(turn, deadline, time))
+                Ok(State::InTurn(conduit.ask_carried(typed), deadline, time))
             }
             Err(Held::Refused(_, reason)) => Err(reason),
         }
@@ -140,8 +133,8 @@ impl<M: Message> Future for Ask<M> {
                 }
                 State::InTurn(turn, deadline, time) => {
                     let (deadline, time) = (*deadline, *time);
-                    let asking = match ready!(turn.as_mut().poll(cx)) {
-                        Ok(asking) => asking,
+                    let asking = match ready!(Pin::new(turn).poll(cx)) {
+                        Ok(carried) => carried.take(),
                         Err(reason) => return this.end(Err(reason)),
                     };
                     let conduit = match this.to.conduit() {
@@ -175,7 +168,11 @@ impl<M: Message> Future for Ask<M> {
                 }
                 State::Elsewhere(reception, alarm, time) => {
                     let time = *time;
-                    if let Poll::Ready(outcome) = reception.poll::<M>(cx, time) {
+                    let limits = match this.to.conduit() {
+                        Ok(conduit) => conduit.node.limits(),
+                        Err(reason) => return this.end(Err(reason)),
+                    };
+                    if let Poll::Ready(outcome) = reception.poll::<M>(cx, time, limits) {
                         return this.end(outcome);
                     }
                     ready!(Pin::new(alarm).poll(cx));
@@ -196,6 +193,7 @@ impl Reception {
         &mut self,
         cx: &mut Context<'_>,
         time: Duration,
+        limits: &Limits,
     ) -> Poll<Result<M::Reply, Reason>> {
         match self {
             Self::Bytes(encoding, answer) => {
@@ -203,14 +201,15 @@ impl Reception {
                 Pin::new(answer)
                     .poll(cx)
                     .map(|answer| bytes_answer(answer.ok(), time))
-                    .map(|answer| answer.and_then(|bytes| decode::<M>(encoding, &bytes)))
+                    .map(|answer| answer.and_then(|bytes| decode::<M>(encoding, &bytes, limits)))
             }
             Self::There(encoding, awaited) => {
                 let encoding = *encoding;
                 let ended = ready!(Pin::new(&mut awaited.ended).poll(cx));
                 awaited.over();
                 Poll::Ready(
-                    remote_answer(ended.ok(), time).and_then(|bytes| decode::<M>(encoding, &bytes)),
+                    remote_answer(ended.ok(), time)
+                        .and_then(|bytes| decode::<M>(encoding, &bytes, limits)),
                 )
             }
         }
@@ -244,8 +243,12 @@ pub(crate) fn remote_answer(ended: Option<Ended>, time: Duration) -> Result<byte
     }
 }
 
-fn decode<M: Message>(encoding: Encoding, bytes: &[u8]) -> Result<M::Reply, Reason> {
-    match contain::catch(|| encoding::decode(encoding, bytes, &botzilla_wire::Limits::default())) {
+fn decode<M: Message>(
+    encoding: Encoding,
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<M::Reply, Reason> {
+    match contain::catch(|| encoding::decode(encoding, bytes, limits)) {
         Ok(Ok(reply)) => Ok(reply),
         Ok(Err(error)) => Err(Reason::Codec(format!("its reply can't be read: {error}"))),
         Err(panicked) => Err(Reason::Codec(format!(

@@ -1,5 +1,8 @@
 //! One message for all who listen: one frame a node, fanned out there, with a report.
 
+mod fan_out;
+mod report;
+
 use std::{
     fmt,
     future::{Future, IntoFuture},
@@ -9,25 +12,25 @@ use std::{
 };
 
 use botzilla_wire::{
-    Code, Encoding, Failure, Kind, Name, NodeId,
+    Encoding, Kind, Name, NodeId,
     route::{Route, Scope},
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
+use self::fan_out::deliver_here;
+pub(crate) use self::fan_out::fan_out;
+pub use self::report::{BroadcastFailure, BroadcastReport, Unreached};
 use crate::{
     CallError, Message, Node, Reason, Sent,
     ask::remote_answer,
-    call::{Body, Call, EncodedTo, Head, Seat, encode_to_send, failure},
+    call::encode_to_send,
     conduit::{Terms, expired},
-    credit::{Class, NoCredit},
-    directory::messages::REGISTRY,
-    hosted::Hosted,
-    link::{Inbound, NotSent, Outgoing},
-    node::{check_schema, is_public},
+    link::{NotSent, Outgoing},
+    node::is_public,
     routes::layout_of,
-    ticket::{Letter, Tells, Ticket},
+    ticket::{Letter, Ticket},
 };
 
 /// A broadcast that is about to be sent: await it for its report.
@@ -39,78 +42,6 @@ pub struct Broadcast<M> {
     group: Option<String>,
     time: Option<Duration>,
     to_the_end: bool,
-}
-
-/// Who got a broadcast, and who didn't.
-#[crate::data]
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BroadcastReport {
-    /// Components that have it in their queue, or, if asked, ran it to the end.
-    pub delivered: Vec<String>,
-    /// Components (of the group) that don't listen to it.
-    pub ignored: Vec<String>,
-    /// Components that refused it or ended badly.
-    pub failed: Vec<BroadcastFailure>,
-    /// Nodes that have listeners and didn't answer.
-    pub unreached: Vec<Unreached>,
-}
-
-/// A component that a broadcast didn't get through to.
-#[crate::data]
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BroadcastFailure {
-    /// Its name.
-    pub component: String,
-    /// The outcome's number; PROTOCOL.md, section 13.
-    pub code: u16,
-    /// What happened, for a person. (Between nodes, if the types differ: the component's layout.)
-    pub reason: String,
-}
-
-/// A node that didn't answer.
-#[crate::data]
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Unreached {
-    /// Its id, 32 hex digits.
-    pub node: String,
-    /// Its components that listen.
-    pub components: Vec<String>,
-    /// Why, for a person.
-    pub reason: String,
-}
-
-impl BroadcastReport {
-    /// Whether all who listen got it.
-    pub fn is_complete(&self) -> bool {
-        self.failed.is_empty() && self.unreached.is_empty()
-    }
-
-    fn add(&mut self, other: Self) {
-        self.delivered.extend(other.delivered);
-        self.ignored.extend(other.ignored);
-        self.failed.extend(other.failed);
-        self.unreached.extend(other.unreached);
-    }
-
-    /// Where the types differ, the receiver says what its own is.
-    fn explain(&mut self, letter: Letter) {
-        let differ = |failed: &&mut BroadcastFailure| failed.code == Code::WrongSchema.number();
-        for failed in self.failed.iter_mut().filter(differ) {
-            let theirs = Reason::WrongSchema(std::mem::take(&mut failed.reason));
-            failed.reason = letter.explain(theirs).to_string();
-        }
-    }
-
-    fn sort(&mut self) {
-        self.delivered.sort_unstable();
-        self.ignored.sort_unstable();
-        self.failed
-            .sort_unstable_by(|a, b| a.component.cmp(&b.component));
-        self.unreached.sort_unstable_by(|a, b| a.node.cmp(&b.node));
-    }
 }
 
 impl<M> Broadcast<M> {
@@ -266,7 +197,7 @@ async fn send(
     let here = async {
         let (mut report, waiting) = here;
         for (name, outcome) in waiting {
-            settle(&mut report, name, wait(node, outcome, terms).await);
+            report.settle(name, wait(node, outcome, terms).await);
         }
         report
     };
@@ -422,196 +353,10 @@ async fn reach(
     }
 }
 
-/// A broadcast that came in: to all who listen here, then the report back.
-pub(crate) fn fan_out(node: &Node, peer: NodeId, inbound: Inbound) {
-    let Inbound {
-        route,
-        deadline,
-        mut payload,
-        responder,
-        ..
-    } = inbound;
-    let info = &route.info;
-    if payload.is_empty() {
-        return responder.fail(failure(Code::BadPayload, false, "an empty broadcast"));
-    }
-    let to_the_end = payload.split_to(1)[0] == 1;
-    let cast = Cast {
-        scope: info.scope.clone(),
-        message: info.message.clone(),
-        encoding: info.encoding,
-        fingerprint: info.fingerprint,
-        payload,
-        to_the_end,
-    };
-    let (mut report, waiting) = deliver_here(node, peer, info.sender.as_ref(), &cast, deadline);
-    let encoding = cast.encoding;
-    let answer = move |report: &BroadcastReport| match encode_to_send(encoding, report) {
-        Ok(bytes) => responder.reply(bytes),
-        Err(reason) => responder.fail(failure(Code::Panicked, true, reason.to_string())),
-    };
-    if waiting.is_empty() {
-        return answer(&report);
-    }
-    let node = node.clone();
-    let time = deadline.saturating_duration_since(Instant::now());
-    // Bounded by the deadline, and by the credit of who sent it.
-    node.clone().spawn_until_stopped(async move {
-        // A little earlier than the sender, so that the report still reaches it.
-        let margin = (time / 10).min(Duration::from_millis(100));
-        for (name, outcome) in waiting {
-            let waited = node.deadlines().within(deadline - margin, outcome).await;
-            let outcome = match waited {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(error)) => Err(error.into_reason()),
-                Err(_) => Err(expired(time, true)),
-            };
-            settle(&mut report, name, outcome);
-        }
-        answer(&report);
-    });
-}
-
 async fn wait(node: &Node, outcome: Sent, terms: &Terms) -> Result<(), Reason> {
     match node.deadlines().within(terms.deadline, outcome).await {
         Ok(outcome) => outcome.map_err(CallError::into_reason),
         Err(_) => Err(expired(terms.time, true)),
-    }
-}
-
-fn settle(report: &mut BroadcastReport, component: String, outcome: Result<(), Reason>) {
-    match outcome {
-        Ok(()) => report.delivered.push(component),
-        Err(reason) => {
-            let (code, reason) = (code_of(&reason).number(), reason.to_string());
-            report.failed.push(BroadcastFailure {
-                component,
-                code,
-                reason,
-            });
-        }
-    }
-}
-
-/// Into the queues of this node's listeners. Those to wait for come back with their names.
-fn deliver_here(
-    node: &Node,
-    from: NodeId,
-    sender: Option<&Name>,
-    cast: &Cast,
-    deadline: Instant,
-) -> (BroadcastReport, Vec<(String, Sent)>) {
-    let mut report = BroadcastReport::default();
-    let mut waiting = Vec::new();
-    for hosted in node.inner().hosted() {
-        // The sender gets none.
-        if !is_public(&hosted.name)
-            || *hosted.name == *REGISTRY
-            || (from == node.id() && sender == Some(&hosted.name))
-        {
-            continue;
-        }
-        if matches!(&cast.scope, Scope::Group(group) if !hosted.is_in_group(group)) {
-            continue;
-        }
-        match push(&hosted, from, sender, cast, deadline) {
-            Ok(None) => report.ignored.push(hosted.name.to_string()),
-            Ok(Some(sent)) if cast.to_the_end => waiting.push((hosted.name.to_string(), sent)),
-            Ok(Some(_)) => report.delivered.push(hosted.name.to_string()),
-            Err(failure) => report.failed.push(BroadcastFailure {
-                component: hosted.name.to_string(),
-                code: failure.code.number(),
-                reason: match failure.code {
-                    // Only the sender can say what differs.
-                    Code::WrongSchema => failure.detail,
-                    _ => Reason::from_failure(failure, Duration::ZERO).to_string(),
-                },
-            }),
-        }
-    }
-    (report, waiting)
-}
-
-/// Into one component's queue; `None` if it doesn't listen.
-fn push(
-    hosted: &Arc<Hosted>,
-    from: NodeId,
-    sender: Option<&Name>,
-    cast: &Cast,
-    deadline: Instant,
-) -> Result<Option<Sent>, Failure> {
-    let Some(route) = hosted.route_named(&cast.message) else {
-        return Ok(None);
-    };
-    let info = &hosted.routes[route];
-    if !info.options.broadcast {
-        return Ok(None);
-    }
-    check_schema(
-        hosted,
-        route,
-        &Route {
-            scope: cast.scope.clone(),
-            sender: sender.cloned(),
-            message: cast.message.clone(),
-            encoding: cast.encoding,
-            fingerprint: cast.fingerprint,
-            urgent: info.options.urgent,
-        },
-    )?;
-    let class = if info.options.urgent {
-        Class::Urgent
-    } else {
-        Class::Broadcast
-    };
-    hosted
-        .mailbox
-        .take_credit(class)
-        .map_err(|error| match error {
-            NoCredit::Full => failure(Code::Overloaded, false, "its queue for broadcasts is full"),
-            NoCredit::Closed => failure(Code::Stopped, false, ""),
-        })?;
-    let time = deadline.saturating_duration_since(Instant::now());
-    let (told, sent) = Tells::new(hosted.name.clone()).open(Letter::untyped(info.name), time);
-    let call = Call {
-        head: Head {
-            sender: sender.cloned(),
-            sender_node: from,
-            deadline,
-            path: None,
-        },
-        body: Body::Encoded {
-            encoding: cast.encoding,
-            payload: cast.payload.clone(),
-            to: EncodedTo::Told(told),
-        },
-        seat: Seat::new(hosted.clone(), route, Some(class)),
-    };
-    match call.push() {
-        Ok(()) => Ok(Some(sent.on_its_way())),
-        Err(call) => {
-            crate::hosted::refuse_stopped(call, "");
-            Err(failure(Code::Stopped, false, ""))
-        }
-    }
-}
-
-fn code_of(reason: &Reason) -> Code {
-    match reason {
-        Reason::NoSuchComponent { .. } => Code::NoSuchComponent,
-        Reason::NoHandler(_) => Code::NoHandler,
-        Reason::WrongSchema(_) => Code::WrongSchema,
-        Reason::BadPayload(_) | Reason::Codec(_) => Code::BadPayload,
-        Reason::Denied(_) => Code::Denied,
-        Reason::TooLarge(_) => Code::TooLarge,
-        Reason::Overloaded(_) | Reason::Full => Code::Overloaded,
-        Reason::HandlerPanicked(_) => Code::Panicked,
-        Reason::Interrupted => Code::Interrupted,
-        Reason::NoReply => Code::NoReply,
-        Reason::Cancelled { .. } => Code::Cancelled,
-        Reason::Expired { .. } => Code::Expired,
-        Reason::Cycle(_) => Code::Cycle,
-        _ => Code::Stopped,
     }
 }
 
@@ -621,35 +366,5 @@ impl<M: Message> fmt::Debug for Broadcast<M> {
             .field("message", &M::NAME)
             .field("group", &self.group)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_report_of_the_protocols_example_reads_as_it_says() {
-        let names = |names: &[&str]| {
-            names
-                .iter()
-                .map(|&name| name.to_owned())
-                .collect::<Vec<_>>()
-        };
-        let report = BroadcastReport {
-            delivered: names(&["drive", "planner"]),
-            ignored: names(&["battery"]),
-            ..BroadcastReport::default()
-        };
-        let json = encode_to_send(Encoding::Json, &report).unwrap();
-        let hex: String = encode_to_send(Encoding::Bincode, &report)
-            .unwrap()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let protocol = include_str!("../../PROTOCOL.md");
-        assert!(protocol.contains(std::str::from_utf8(&json).unwrap()));
-        let packed = protocol.replace([' ', '\n'], "");
-        assert!(packed.contains(&hex), "{hex}");
     }
 }

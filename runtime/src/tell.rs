@@ -50,7 +50,7 @@ impl<M: Message> Tell<M> {
         match conduit.tell_now(Typed { message, terms }) {
             Ok(sent) => Ok(sent),
             Err(Held::Wait(typed, _)) => {
-                let sent = conduit.tell_in_turn(typed).await;
+                let sent = conduit.tell_carried(typed).await;
                 sent.map_err(|reason| failed(Letter::of::<M>().explain(reason)))
             }
             Err(Held::Refused(_, reason)) => Err(failed(reason)),

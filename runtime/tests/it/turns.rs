@@ -321,3 +321,39 @@ async fn a_tell_that_is_given_up_while_it_waits_for_credit_is_not_counted() {
     assert_eq!(brake.ask(Count).await.unwrap(), sent.len() as u64 + 1);
     node.shutdown(Duration::from_secs(5)).await;
 }
+
+#[actix_rt::test]
+async fn a_message_whose_sender_looks_away_while_it_waits_keeps_nobody_behind_it_waiting() {
+    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let node = node().await;
+    let brake = {
+        let (begun, go_on) = (begun.clone(), go_on.clone());
+        node.spawn("brake", move || Brake {
+            begun: begun.clone(),
+            go_on: go_on.clone(),
+            stopped: 0,
+        })
+    };
+    let brake = brake.await.unwrap();
+    brake.tell(Halt { wait: true }).await.unwrap();
+    begun.notified().await;
+    let mut queued = 0;
+    while brake.try_tell(Halt { wait: false }).is_ok() {
+        queued += 1;
+    }
+    // Both stand in line, and are not polled again until the one behind them has its reply.
+    let halt = || Halt { wait: false };
+    let mut looked_away = brake.ask(halt());
+    let mut told = brake.tell(halt()).into_future();
+    assert!(futures_util::poll!(&mut looked_away).is_pending());
+    assert!(futures_util::poll!(&mut told).is_pending());
+    let mut given_up = brake.ask(halt());
+    assert!(futures_util::poll!(&mut given_up).is_pending());
+    drop(given_up);
+    go_on.notify_one();
+    brake.ask(halt()).await.unwrap();
+    looked_away.await.unwrap();
+    told.await.unwrap().await.unwrap();
+    assert_eq!(brake.ask(Count).await.unwrap(), 1 + queued + 3);
+    node.shutdown(Duration::from_secs(5)).await;
+}

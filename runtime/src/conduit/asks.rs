@@ -1,0 +1,336 @@
+//! Asks on their way: at once where that can be, in turn where not.
+
+use std::{
+    any::TypeId,
+    future::poll_fn,
+    sync::Arc,
+    task::{Poll, Waker},
+};
+
+use botzilla_wire::{Encoding, Failure, Kind};
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::{
+    Conduit, Held, Place, Raw, Shortage, Typed, expired,
+    line::{Carried, Turn},
+    not_sent, outgoing,
+    routes::encode,
+    stopped, time_of, too_large, wait_for_seat,
+};
+use crate::{
+    Message, Reason,
+    asked::Asked,
+    call::{Body, Call, EncodedTo, Seat},
+    credit::NoCredit,
+    deadline::Deadlines,
+    hosted::{Hosted, refuse_stopped},
+    link::{Ended, Link, NotSent, Outgoing},
+    ticket::Ticket,
+};
+
+/// An ask that was sent.
+pub(crate) enum Asking<M: Message> {
+    /// To a component of this node that knows the type.
+    Here(Arc<Asked<M>>),
+    Elsewhere(Reception),
+}
+
+/// An ask that was sent by whoever carried it, until its asker takes it: if that one is gone, nobody
+/// waits any more.
+pub(crate) struct CarriedAsk<M: Message> {
+    asking: Option<Asking<M>>,
+    deadlines: Arc<Deadlines>,
+}
+
+impl<M: Message> CarriedAsk<M> {
+    pub(crate) fn take(mut self) -> Asking<M> {
+        self.asking.take().expect("it is taken once, by value")
+    }
+}
+
+impl<M: Message> Drop for CarriedAsk<M> {
+    fn drop(&mut self) {
+        if let Some(Asking::Here(asked)) = &self.asking {
+            asked.give_up(&self.deadlines);
+        }
+    }
+}
+
+/// Where the reply to an ask will come from, as bytes.
+pub(crate) enum Reception {
+    /// From here.
+    Bytes(Encoding, oneshot::Receiver<Result<Bytes, Failure>>),
+    There(Encoding, Awaited),
+}
+
+/// An ask that went over a connection: dropping it says that nobody waits any more.
+pub(crate) struct Awaited {
+    pub(crate) ended: oneshot::Receiver<Ended>,
+    link: Arc<Link>,
+    id: u64,
+    over: bool,
+}
+
+impl Awaited {
+    /// Gives it up; false if it certainly didn't run.
+    pub(crate) fn cancel(&mut self) -> bool {
+        self.over = true;
+        self.link.cancel(self.id).is_none()
+    }
+
+    pub(crate) fn over(&mut self) {
+        self.over = true;
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if !self.over {
+            drop(self.link.cancel(self.id));
+        }
+    }
+}
+
+impl Conduit {
+    #[expect(
+        clippy::result_large_err,
+        reason = "the message comes back whole: nothing is lost"
+    )]
+    pub(crate) fn ask_now<M: Message>(
+        &self,
+        mut typed: Typed<M>,
+        waker: &Waker,
+    ) -> Result<Asking<M>, Held<Typed<M>>> {
+        if let Err(reason) = self.enter_path(M::NAME, &mut typed.terms) {
+            return Err(Held::Refused(typed, reason));
+        }
+        let Some(place) = self.known_place() else {
+            return Err(Held::Wait(typed, Shortage::Place));
+        };
+        match &*place {
+            Place::Here(hosted) => {
+                let Some(route) = hosted.route_of_type(TypeId::of::<M>()) else {
+                    return Err(Held::Wait(typed, Shortage::Place));
+                };
+                if self.is_line(hosted.routes[route].options.urgent) {
+                    return Err(Held::Wait(typed, Shortage::Credit));
+                }
+                self.ask_here(hosted, route, typed, waker).map(Asking::Here)
+            }
+            Place::There(link, located) => {
+                let urgent = place.is_urgent::<M>();
+                if self.is_line(urgent) {
+                    return Err(Held::Wait(typed, Shortage::Credit));
+                }
+                let route = self.route::<M>(located.as_deref(), urgent);
+                let payload = match encode(&route, &typed.message) {
+                    Ok(payload) => payload,
+                    Err(reason) => return Err(Held::Refused(typed, reason)),
+                };
+                let encoding = route.encoding;
+                let outgoing = outgoing(route, Kind::Ask, &typed.terms, payload);
+                let (asker, ended) = oneshot::channel();
+                match link.try_send(&outgoing, Ticket::Ask(asker)) {
+                    Ok(id) => {
+                        let reception = Reception::There(encoding, awaited(link, id, ended));
+                        Ok(Asking::Elsewhere(reception))
+                    }
+                    Err((_, NotSent::NoCredit)) => Err(Held::Wait(typed, Shortage::Credit)),
+                    Err((_, NotSent::Closed { .. })) => Err(Held::Wait(typed, Shortage::Place)),
+                    Err((_, NotSent::TooLarge { max })) => {
+                        Err(Held::Refused(typed, too_large(outgoing.payload.len(), max)))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for its turn, a place, a connection and credit.
+    pub(crate) fn ask_carried<M: Message>(
+        self: &Arc<Self>,
+        typed: Typed<M>,
+    ) -> Carried<CarriedAsk<M>> {
+        let this = self.clone();
+        Carried::new(self.node.clone(), async move {
+            let asking = this.ask_in_turn(typed).await?;
+            Ok(CarriedAsk {
+                asking: Some(asking),
+                deadlines: this.node.deadlines().clone(),
+            })
+        })
+    }
+
+    /// The same for a message that is bytes; there is no fast path for it.
+    pub(crate) fn ask_raw(self: &Arc<Self>, raw: Raw) -> Carried<Reception> {
+        let this = self.clone();
+        Carried::new(
+            self.node.clone(),
+            async move { this.ask_raw_in_turn(raw).await },
+        )
+    }
+
+    async fn ask_in_turn<M: Message>(&self, typed: Typed<M>) -> Result<Asking<M>, Reason> {
+        let terms = typed.terms.clone();
+        let waited = self.node.deadlines().within(terms.deadline, async {
+            let Turn {
+                place,
+                urgent,
+                _passing,
+            } = self.turn(M::NAME, &terms).await?;
+            self.check_cycle(M::NAME, &place, &terms)?;
+            match &place {
+                Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
+                    Some(route) => {
+                        let seat = wait_for_seat(hosted, route).await?;
+                        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+                        self.ask_seated(hosted, seat, typed, waker)
+                            .map(Asking::Here)
+                    }
+                    None => {
+                        let raw = self.by_bytes(hosted, typed)?;
+                        let encoding = raw.encoding;
+                        let answer = self.ask_raw_here(hosted, raw).await?;
+                        Ok(Asking::Elsewhere(Reception::Bytes(encoding, answer)))
+                    }
+                },
+                Place::There(link, located) => {
+                    let route = self.route::<M>(located.as_deref(), urgent);
+                    let encoding = route.encoding;
+                    let payload = encode(&route, &typed.message)?;
+                    let outgoing = outgoing(route, Kind::Ask, &terms, payload);
+                    let (id, ended) = ask_there(link, outgoing).await?;
+                    let reception = Reception::There(encoding, awaited(link, id, ended));
+                    Ok(Asking::Elsewhere(reception))
+                }
+            }
+        });
+        waited
+            .await
+            .unwrap_or_else(|_| Err(expired(terms.time, false)))
+    }
+
+    async fn ask_raw_in_turn(&self, mut raw: Raw) -> Result<Reception, Reason> {
+        self.enter_path(&raw.message, &mut raw.terms)?;
+        let terms = raw.terms.clone();
+        let waited = self.node.deadlines().within(terms.deadline, async {
+            let Turn {
+                place, _passing, ..
+            } = self.turn(&raw.message, &terms).await?;
+            self.check_cycle(&raw.message, &place, &terms)?;
+            match &place {
+                Place::Here(hosted) => {
+                    let encoding = raw.encoding;
+                    Ok(Reception::Bytes(
+                        encoding,
+                        self.ask_raw_here(hosted, raw).await?,
+                    ))
+                }
+                Place::There(link, located) => {
+                    let route = self.raw_route(located.as_deref(), &raw);
+                    let outgoing = outgoing(route, Kind::Ask, &terms, raw.payload);
+                    let (id, ended) = ask_there(link, outgoing).await?;
+                    Ok(Reception::There(raw.encoding, awaited(link, id, ended)))
+                }
+            }
+        });
+        waited
+            .await
+            .unwrap_or_else(|_| Err(expired(terms.time, false)))
+    }
+
+    /// Into a component's queue if there is credit, at the cost of one lock.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the message comes back whole: nothing is lost"
+    )]
+    fn ask_here<M: Message>(
+        &self,
+        hosted: &Arc<Hosted>,
+        route: usize,
+        typed: Typed<M>,
+        waker: &Waker,
+    ) -> Result<Arc<Asked<M>>, Held<Typed<M>>> {
+        let Typed { message, terms } = typed;
+        let alarm = hosted.deadlines.put(terms.deadline, waker.clone());
+        let asked = Asked::new(message, alarm);
+        let seat = Seat::applying(hosted.clone(), route);
+        let call = Call {
+            head: self.head(&terms),
+            body: Body::Ask(asked.clone()),
+            seat,
+        };
+        match hosted.mailbox.admit(call) {
+            Ok(()) => Ok(asked),
+            Err(why) => {
+                let typed = Typed {
+                    message: asked.take_back(&hosted.deadlines),
+                    terms,
+                };
+                Err(match why {
+                    NoCredit::Full => Held::Wait(typed, Shortage::Credit),
+                    NoCredit::Closed => Held::Refused(typed, stopped()),
+                })
+            }
+        }
+    }
+
+    /// The same with credit that was waited for.
+    fn ask_seated<M: Message>(
+        &self,
+        hosted: &Arc<Hosted>,
+        seat: Seat,
+        typed: Typed<M>,
+        waker: Waker,
+    ) -> Result<Arc<Asked<M>>, Reason> {
+        let alarm = hosted.deadlines.put(typed.terms.deadline, waker);
+        let asked = Asked::new(typed.message, alarm);
+        self.push(seat, Body::Ask(asked.clone()), &typed.terms)
+            .map_err(|call| {
+                // Taken out of the wheel as well, by its end.
+                refuse_stopped(call, "");
+                stopped()
+            })?;
+        Ok(asked)
+    }
+
+    async fn ask_raw_here(
+        &self,
+        hosted: &Arc<Hosted>,
+        raw: Raw,
+    ) -> Result<oneshot::Receiver<Result<Bytes, Failure>>, Reason> {
+        let route = hosted
+            .route_named(&raw.message)
+            .ok_or_else(|| Reason::NoHandler(hosted.handles()))?;
+        let seat = wait_for_seat(hosted, route).await?;
+        let (asker, answer) = oneshot::channel();
+        let body = Body::Encoded {
+            encoding: raw.encoding,
+            payload: raw.payload,
+            to: EncodedTo::Local(asker),
+        };
+        self.push(seat, body, &raw.terms).map_err(|_| stopped())?;
+        Ok(answer)
+    }
+}
+
+async fn ask_there(
+    link: &Arc<Link>,
+    outgoing: Outgoing,
+) -> Result<(u64, oneshot::Receiver<Ended>), Reason> {
+    let (asker, ended) = oneshot::channel();
+    let (size, time) = (outgoing.payload.len(), time_of(&outgoing));
+    match link.send(outgoing, Ticket::Ask(asker)).await {
+        Ok(id) => Ok((id, ended)),
+        Err((_, why)) => Err(not_sent(why, size, time)),
+    }
+}
+
+fn awaited(link: &Arc<Link>, id: u64, ended: oneshot::Receiver<Ended>) -> Awaited {
+    Awaited {
+        ended,
+        link: link.clone(),
+        id,
+        over: false,
+    }
+}
