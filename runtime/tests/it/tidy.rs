@@ -125,7 +125,7 @@ fn every_frame_has_a_row_in_the_protocol_and_a_golden_vector() {
 fn every_setting_is_in_the_readme_and_its_example_can_be_read() {
     let readme = text("README.md");
     let section = between(&readme, "\n## Settings\n", "\n## ");
-    let config = text("runtime/src/config.rs");
+    let config = text("runtime/src/config/settings.rs");
     let mut missing = Vec::new();
     for settings in ["pub struct Settings {", "pub struct LimitSettings {"] {
         for line in between(&config, settings, "\n}").lines() {
