@@ -23,6 +23,9 @@ pub enum Error {
     /// A message wasn't answered, or not delivered.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// A string map was refused, or its listener couldn't be asked.
+    #[error(transparent)]
+    Map(#[from] crate::MapError),
     /// Whatever the program's own code returned.
     #[error(transparent)]
     Other(#[from] Box<dyn std::error::Error + Send + Sync>),

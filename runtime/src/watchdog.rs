@@ -72,7 +72,7 @@ pub(crate) fn keep(deadlines: &Arc<Deadlines>) {
 }
 
 fn watch() {
-    let mut seen: Vec<(Weak<Pulse>, u64, Instant)> = Vec::new();
+    let mut seen: Vec<Seen> = Vec::new();
     loop {
         std::thread::park_timeout(LOOK_EVERY);
         let now = Instant::now();
@@ -89,21 +89,39 @@ fn watch() {
             watched.retain(|pulse| pulse.strong_count() > 0);
             watched.clone()
         };
-        seen.retain(|(pulse, ..)| pulse.strong_count() > 0);
+        seen.retain(|seen| seen.pulse.strong_count() > 0);
         for weak in pulses {
             let Some(pulse) = weak.upgrade() else {
                 continue;
             };
-            let beats = pulse.beats.load(Relaxed);
-            let Some(known) = seen.iter_mut().find(|(known, ..)| known.ptr_eq(&weak)) else {
-                seen.push((weak, beats, now));
-                continue;
-            };
-            if known.1 != beats {
-                (known.1, known.2) = (beats, now);
-            } else if beats % 2 == 1 && now - known.2 >= PATIENCE {
-                pulse.name_it(known.2);
+            match seen.iter_mut().find(|seen| seen.pulse.ptr_eq(&weak)) {
+                Some(seen) => seen.look_again(&pulse, now),
+                None => seen.push(Seen {
+                    pulse: weak,
+                    beats: pulse.beats.load(Relaxed),
+                    since: now,
+                }),
             }
+        }
+    }
+}
+
+/// What the watchdog saw of a pulse when it changed last.
+struct Seen {
+    pulse: Weak<Pulse>,
+    beats: u64,
+    since: Instant,
+}
+
+impl Seen {
+    fn look_again(&mut self, pulse: &Pulse, now: Instant) {
+        let beats = pulse.beats.load(Relaxed);
+        if self.beats != beats {
+            (self.beats, self.since) = (beats, now);
+            // If it went on at the moment in which it was named, it didn't know.
+            pulse.goes_on();
+        } else if beats % 2 == 1 && now - self.since >= PATIENCE {
+            pulse.name_it(beats, self.since);
         }
     }
 }
@@ -113,14 +131,18 @@ impl Pulse {
         OF_THIS_THREAD.with(Clone::clone)
     }
 
-    fn watched() -> Arc<Self> {
-        let pulse = Arc::new(Self {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
             beats: AtomicU64::new(0),
             running: AtomicU64::new(0),
             is_own: AtomicBool::new(false),
             is_blocked: AtomicBool::new(false),
             blocked: Mutex::default(),
-        });
+        })
+    }
+
+    fn watched() -> Arc<Self> {
+        let pulse = Self::new();
         watched().lock().push(Arc::downgrade(&pulse));
         pulse
     }
@@ -146,14 +168,14 @@ impl Pulse {
             .map(|(_, blocked)| blocked.clone())
     }
 
-    fn name_it(&self, since: Instant) {
+    fn name_it(&self, beats: u64, since: Instant) {
         let number = self.running.load(Relaxed);
         let Some(component) = crate::hosted::name_of(number) else {
             return;
         };
         let mut blocked = self.blocked.lock();
-        // It may have gone on between the look and the lock; then the next look decides.
-        if blocked.is_none() && self.beats.load(Relaxed) % 2 == 1 {
+        // It may have gone on since the look; then the next look decides.
+        if blocked.is_none() && self.beats.load(Relaxed) == beats {
             *blocked = Some((
                 number,
                 Blocked {
@@ -161,8 +183,8 @@ impl Pulse {
                     since,
                 },
             ));
-            drop(blocked);
             self.is_blocked.store(true, Relaxed);
+            drop(blocked);
             if self.is_own.load(Relaxed) {
                 tracing::debug!(%component, "this component keeps its own thread busy; its messages wait");
                 return;
@@ -171,6 +193,16 @@ impl Pulse {
                 %component,
                 "this component blocks its thread, and with it everything on that thread; await instead, or spawn it with `own_thread`"
             );
+        }
+    }
+
+    /// Whoever was named doesn't block the thread any more.
+    fn goes_on(&self) {
+        if self.is_blocked.swap(false, Relaxed)
+            && let Some((_, was)) = self.blocked.lock().take()
+            && !self.is_own.load(Relaxed)
+        {
+            tracing::warn!(component = %was.component, for_ms = was.since.elapsed().as_millis(), "no longer blocks its thread");
         }
     }
 }
@@ -182,12 +214,8 @@ impl Drop for Busy<'_> {
     fn drop(&mut self) {
         let pulse = self.0;
         pulse.beats.store(pulse.beats.load(Relaxed) + 1, Relaxed);
-        if pulse.is_blocked.load(Relaxed)
-            && pulse.is_blocked.swap(false, Relaxed)
-            && let Some((_, was)) = pulse.blocked.lock().take()
-            && !pulse.is_own.load(Relaxed)
-        {
-            tracing::warn!(component = %was.component, for_ms = was.since.elapsed().as_millis(), "no longer blocks its thread");
+        if pulse.is_blocked.load(Relaxed) {
+            pulse.goes_on();
         }
     }
 }
@@ -223,5 +251,62 @@ impl fmt::Debug for Pulse {
         f.debug_struct("Pulse")
             .field("beats", &self.beats.load(Relaxed))
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use botzilla_wire::Name;
+
+    use super::*;
+    use crate::mailbox::Mailbox;
+
+    fn hosted(name: &str) -> Hosted {
+        let deadlines = Deadlines::new(Instant::now());
+        let name = Name::new(name).unwrap();
+        Hosted::new(
+            name,
+            1,
+            Vec::new(),
+            Vec::new(),
+            Mailbox::new(1, 1),
+            deadlines,
+        )
+    }
+
+    #[test]
+    fn who_goes_on_while_being_named_is_not_named_for_long() {
+        let now = Instant::now();
+        let hosted = hosted("slow");
+        let pulse = Pulse::new();
+        let busy = pulse.enter(&hosted);
+        let mut seen = Seen {
+            pulse: Arc::downgrade(&pulse),
+            beats: pulse.beats.load(Relaxed),
+            since: now,
+        };
+        seen.look_again(&pulse, now + PATIENCE);
+        assert_eq!(pulse.blocked().unwrap().component, "slow");
+
+        // It ends and sees no sign yet that it was named.
+        pulse.is_blocked.store(false, Relaxed);
+        drop(busy);
+        pulse.is_blocked.store(true, Relaxed);
+        assert!(pulse.blocked().is_some());
+        seen.look_again(&pulse, now + PATIENCE + LOOK_EVERY);
+        assert!(pulse.blocked().is_none());
+    }
+
+    #[test]
+    fn a_turn_is_not_named_for_the_time_of_the_one_before() {
+        let now = Instant::now();
+        let pulse = Pulse::new();
+        let hosted = hosted("quick");
+        let busy = pulse.enter(&hosted);
+        let beats = pulse.beats.load(Relaxed);
+        drop(busy);
+        let _next = pulse.enter(&hosted);
+        pulse.name_it(beats, now);
+        assert!(pulse.blocked().is_none());
     }
 }

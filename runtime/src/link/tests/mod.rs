@@ -4,7 +4,6 @@ mod crossing;
 mod failures;
 mod flow;
 mod shutdown;
-mod speed;
 mod talk;
 mod trouble;
 
