@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use botzilla_wire::{Code, Failure};
 
+use crate::MapError;
+
 /// The result of most operations; its error is [`enum@Error`] unless said otherwise.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -23,12 +25,18 @@ pub enum Error {
     /// A message wasn't answered, or not delivered.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// A string map was refused, or its listener couldn't be asked.
-    #[error(transparent)]
-    Map(#[from] crate::MapError),
     /// Whatever the program's own code returned.
     #[error(transparent)]
     Other(#[from] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<MapError> for Error {
+    fn from(error: MapError) -> Self {
+        match error {
+            MapError::Call(error) => Self::Call(error),
+            refused @ MapError::Refused { .. } => Self::Other(Box::new(refused)),
+        }
+    }
 }
 
 impl From<std::io::Error> for Error {

@@ -150,6 +150,7 @@ impl Node {
                 .links()
                 .all()
                 .iter()
+                .filter(|link| link.is_open())
                 .map(|link| link.peer().to_string())
                 .collect(),
             routes: self.counters(),

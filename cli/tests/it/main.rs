@@ -1,6 +1,6 @@
 //! The command line as its users meet it: real processes, their output and their exit codes.
 
-#![allow(clippy::unwrap_used, reason = "a test ends by it")]
+#![expect(clippy::unwrap_used, reason = "a test ends by it")]
 
 mod demo;
 mod mistakes;

@@ -1,6 +1,6 @@
 //! A registry and nodes over real sockets, in one process.
 
-#![allow(clippy::unwrap_used, reason = "a test ends by it")]
+#![expect(clippy::unwrap_used, reason = "a test ends by it")]
 
 mod processes;
 

@@ -182,8 +182,7 @@ fn a_connection_that_nobody_uses_ends_and_comes_back_when_it_is_needed() {
             until(|| other.peer(host.id()).is_none_or(|peer| !peer.connected)).await;
         }
         // The one to the registry is kept.
-        let peers = other.report().peers;
-        assert_eq!(peers.iter().filter(|peer| peer.connected).count(), 1);
+        assert_eq!(other.report().peers.len(), 1);
         down(registry, host, other).await;
     });
 }

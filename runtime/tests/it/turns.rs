@@ -335,7 +335,7 @@ async fn a_message_whose_sender_looks_away_while_it_waits_keeps_nobody_behind_it
         })
     };
     let brake = brake.await.unwrap();
-    brake.tell(Halt { wait: true }).await.unwrap();
+    drop(brake.tell(Halt { wait: true }).await.unwrap());
     begun.notified().await;
     let mut queued = 0;
     while brake.try_tell(Halt { wait: false }).is_ok() {

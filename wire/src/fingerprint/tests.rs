@@ -1,4 +1,4 @@
-#![allow(dead_code, clippy::use_self, reason = "the types are only traced")]
+#![expect(dead_code, clippy::use_self, reason = "the types are only traced")]
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

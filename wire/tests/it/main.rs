@@ -1,6 +1,5 @@
 //! Tests of the protocol from outside, in memory and virtual time; one binary for all of them.
-#![allow(clippy::unwrap_used, reason = "tests")]
-#![allow(missing_docs, reason = "tests are named by what they show")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod by_hand;
 mod credit;

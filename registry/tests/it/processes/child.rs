@@ -67,12 +67,12 @@ fn variable(name: &str) -> String {
 }
 
 /// What the test says, line by line; when it is gone, so is this process.
-fn orders() -> tokio::sync::mpsc::UnboundedReceiver<String> {
-    let (sender, orders) = tokio::sync::mpsc::unbounded_channel();
+fn orders() -> tokio::sync::mpsc::Receiver<String> {
+    let (sender, orders) = tokio::sync::mpsc::channel(64);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
             let Ok(line) = line else { break };
-            let _ = sender.send(line);
+            let _ = sender.blocking_send(line);
         }
         exit(3);
     });

@@ -2,9 +2,9 @@
 //!
 //! The processes are this test binary again; `child` is what it does then.
 
-#![allow(
+#![expect(
     clippy::disallowed_methods,
-    reason = "the processes end with the test, and all tasks and queues with them"
+    reason = "the processes end with the test, and all tasks with them"
 )]
 
 mod away;

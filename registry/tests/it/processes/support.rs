@@ -14,7 +14,7 @@ use botzilla::{
 };
 use tokio::{
     net::TcpSocket,
-    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+    sync::mpsc,
     time::{sleep, timeout},
 };
 
@@ -64,7 +64,7 @@ pub(crate) async fn until<T>(
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    lines: UnboundedReceiver<String>,
+    lines: mpsc::Receiver<String>,
 }
 
 impl Process {
@@ -84,12 +84,12 @@ impl Process {
             .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = unbounded_channel();
+        let (sender, lines) = mpsc::channel(64);
         std::thread::spawn(move || {
             for line in stdout.lines() {
                 let Ok(line) = line else { break };
                 if let Some(said) = line.strip_prefix('@') {
-                    let _ = sender.send(said.to_owned());
+                    let _ = sender.blocking_send(said.to_owned());
                 }
             }
         });
