@@ -202,6 +202,85 @@ impl fmt::Display for CloseReason {
     }
 }
 
+/// Why a subscription to a stream ended, in numbers that never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndCode {
+    /// 1: the publisher is gone: its component dropped it, or has ended.
+    PublisherGone,
+    /// 2: no stream of that name is published here.
+    NoSuchStream,
+    /// 3: the two sides disagree on the layout of the items; the detail is the publisher's layout
+    /// text.
+    WrongSchema,
+    /// 4: the subscriber was full for longer than the publisher waits.
+    CutOff,
+    /// 5: the publisher's policy forbids it.
+    Denied,
+    /// 6: a bound on subscriptions was reached.
+    TooMany,
+    /// 7: the publisher's node shuts down.
+    Stopped,
+    /// 8: the subscriber wanted it so.
+    Unsubscribed,
+    /// A number from a later version.
+    Unknown(u16),
+}
+
+impl EndCode {
+    /// Every code that this version knows, by number.
+    pub const ALL: [Self; 8] = [
+        Self::PublisherGone,
+        Self::NoSuchStream,
+        Self::WrongSchema,
+        Self::CutOff,
+        Self::Denied,
+        Self::TooMany,
+        Self::Stopped,
+        Self::Unsubscribed,
+    ];
+
+    /// The number on the wire.
+    pub fn number(self) -> u16 {
+        match self {
+            Self::PublisherGone => 1,
+            Self::NoSuchStream => 2,
+            Self::WrongSchema => 3,
+            Self::CutOff => 4,
+            Self::Denied => 5,
+            Self::TooMany => 6,
+            Self::Stopped => 7,
+            Self::Unsubscribed => 8,
+            Self::Unknown(number) => number,
+        }
+    }
+
+    /// The code with that number.
+    pub fn from_number(number: u16) -> Self {
+        match number.checked_sub(1) {
+            Some(index) if usize::from(index) < Self::ALL.len() => Self::ALL[usize::from(index)],
+            _ => Self::Unknown(number),
+        }
+    }
+}
+
+impl fmt::Display for EndCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::PublisherGone => "publisher gone",
+            Self::NoSuchStream => "no such stream",
+            Self::WrongSchema => "wrong schema",
+            Self::CutOff => "cut off",
+            Self::Denied => "denied",
+            Self::TooMany => "too many",
+            Self::Stopped => "stopped",
+            Self::Unsubscribed => "unsubscribed",
+            Self::Unknown(number) => return write!(f, "end {number}"),
+        };
+        f.write_str(text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,6 +293,7 @@ mod tests {
         for number in 0..=40 {
             assert_eq!(Code::from_number(number).number(), number);
             assert_eq!(CloseReason::from_number(number).number(), number);
+            assert_eq!(EndCode::from_number(number).number(), number);
         }
         assert_eq!(Code::from_number(u16::MAX), Code::Unknown(u16::MAX));
     }

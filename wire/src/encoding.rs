@@ -4,14 +4,17 @@
 //! by sequences and maps (time, memory), and nothing may be left over. A payload that claims more
 //! than it brings is refused where it claims it.
 
+mod blob;
 mod bounded;
 mod guarded;
 mod strict;
 
 use bincode::enc::write::Writer;
+use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
+pub use self::blob::Blob;
 use crate::limits::Limits;
 
 /// How a payload is encoded, as numbered on the wire.
@@ -98,12 +101,32 @@ pub fn decode<T: DeserializeOwned>(
     .map_err(|reason| DecodeError { reason })
 }
 
+/// The same, of bytes that are shared: a [`Blob`] in the value is a part of them, not a copy.
+///
+/// # Errors
+///
+/// As for [`decode`].
+pub fn decode_shared<T: DeserializeOwned>(
+    encoding: Encoding,
+    bytes: &Bytes,
+    limits: &Limits,
+) -> Result<T, DecodeError> {
+    blob::sharing(bytes, || decode(encoding, bytes, limits))
+}
+
+/// What is reserved behind a large byte string, so that the fields after it don't make a vector move
+/// that was made just long enough for it.
+const SLACK: usize = 4096;
+
 /// Appends to a vector without `std::io`'s detour.
 struct Appender<'a>(&'a mut Vec<u8>);
 
 impl Writer for Appender<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        if bytes.len() > SLACK {
+            self.0.reserve(bytes.len() + SLACK);
+        }
         self.0.extend_from_slice(bytes);
         Ok(())
     }

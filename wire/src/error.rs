@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::ident::Lane;
+
 /// Why a session ended other than by a close. Nothing that arrives after it has any effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -43,6 +45,14 @@ pub enum SessionError {
     UnknownFrame {
         /// The kind's number.
         kind: u8,
+    },
+    /// A frame of the other lane.
+    #[error("a {frame} frame on the {lane} lane")]
+    WrongLane {
+        /// Which kind of frame.
+        frame: &'static str,
+        /// The lane that it came on.
+        lane: Lane,
     },
     /// A header field that isn't known and may not be skipped.
     #[error("unknown required field {tag} in a {frame} frame")]
@@ -115,6 +125,50 @@ pub enum SessionError {
     BadCredit {
         /// What is wrong with it.
         why: &'static str,
+    },
+    /// A subscription whose number isn't the next one.
+    #[error("subscription {found} where {expected} was next")]
+    SubscriptionOutOfOrder {
+        /// The next number.
+        expected: u64,
+        /// What came.
+        found: u32,
+    },
+    /// The other side subscribes on and on, however many were refused.
+    #[error("subscribed on and on beyond the {max} subscriptions that are allowed")]
+    TooManySubscriptions {
+        /// How many are allowed.
+        max: u32,
+    },
+    /// A frame about a subscription that was never made, or that has ended.
+    #[error("a {frame} frame for subscription {id}, which is not open")]
+    UnknownSubscription {
+        /// Which kind of frame.
+        frame: &'static str,
+        /// The subscription's number.
+        id: u32,
+    },
+    /// The other side sent more on a subscription than it was granted.
+    #[error("sent more {what} on subscription {id} than it was granted ({granted} in all)")]
+    StreamOverrun {
+        /// The subscription's number.
+        id: u32,
+        /// Items or bytes.
+        what: &'static str,
+        /// How many were granted since it began.
+        granted: u64,
+    },
+    /// An item whose number isn't explained by what it says was left out.
+    #[error("item {seq} of subscription {id} where {next} was next, with {left_out} left out")]
+    ItemOutOfOrder {
+        /// The subscription's number.
+        id: u32,
+        /// The item's number.
+        seq: u64,
+        /// The next number.
+        next: u64,
+        /// How many were missed and thinned out.
+        left_out: u64,
     },
     /// A chunk or an abort without a long frame, or a long frame inside another.
     #[error("long frames out of step: {why}")]

@@ -81,6 +81,51 @@ impl Spending {
     }
 }
 
+/// The sender's end of an account whose receiver may state as much as it likes, and that the last
+/// thing sent may overshoot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowance {
+    granted: u64,
+    used: u64,
+}
+
+impl Allowance {
+    /// What is used is added up; below this it can't wrap around.
+    const MAX: u64 = 1 << 63;
+
+    pub(crate) fn new(granted: u64) -> Result<Self, BadCredit> {
+        let mut allowance = Self {
+            granted: 0,
+            used: 0,
+        };
+        allowance.state(granted)?;
+        Ok(allowance)
+    }
+
+    /// Whether something may be sent, however large it is.
+    pub(crate) fn is_left(&self) -> bool {
+        self.used < self.granted
+    }
+
+    /// It is sent.
+    pub(crate) fn take(&mut self, amount: u64) {
+        debug_assert!(self.is_left(), "the caller looks before it takes");
+        self.used += amount;
+    }
+
+    /// The receiver states a total.
+    pub(crate) fn state(&mut self, total: u64) -> Result<(), BadCredit> {
+        if total < self.granted {
+            return Err(BadCredit::Shrinks);
+        }
+        if total >= Self::MAX {
+            return Err(BadCredit::BeyondBound);
+        }
+        self.granted = total;
+        Ok(())
+    }
+}
+
 /// The receiver's end of an account.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Granting {
@@ -110,6 +155,21 @@ impl Granting {
         }
         self.used += amount;
         Ok(())
+    }
+
+    /// Something came that may begin as long as anything is left, however large it is; the error is
+    /// what was granted in all.
+    pub(crate) fn begin(&mut self, amount: u64) -> Result<(), u64> {
+        if self.used >= self.stated {
+            return Err(self.stated);
+        }
+        self.used += amount;
+        Ok(())
+    }
+
+    /// What came and hasn't ended.
+    pub(crate) fn open(&self) -> u64 {
+        self.used - self.ended
     }
 
     /// What came has ended.
@@ -167,7 +227,46 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_allowance_is_overshot_by_one_and_neither_shrinks_nor_wraps() {
+        let mut sender = Allowance::new(10).unwrap();
+        sender.take(9);
+        assert!(sender.is_left());
+        sender.take(1000);
+        assert!(!sender.is_left());
+        assert_eq!(sender.state(9), Err(BadCredit::Shrinks));
+        assert_eq!(sender.state(u64::MAX), Err(BadCredit::BeyondBound));
+        assert_eq!(sender.state(1009), Ok(()));
+        assert!(!sender.is_left());
+        assert_eq!(sender.state(1010), Ok(()));
+        assert!(sender.is_left());
+        assert!(Allowance::new(1 << 63).is_err());
+    }
+
     proptest! {
+        #[test]
+        fn a_window_of_any_size_never_locks(bound in 1_u64..200, sizes: Vec<u8>) {
+            let mut sender = Allowance::new(bound).unwrap();
+            let mut receiver = Granting::new(bound);
+            let mut held = std::collections::VecDeque::new();
+            for size in sizes {
+                let size = u64::from(size);
+                while !sender.is_left() {
+                    // Whatever is shut was shut by what is held: once that has ended, it opens.
+                    let first = held.pop_front();
+                    prop_assert!(first.is_some());
+                    receiver.end(first.unwrap());
+                    if receiver.is_due() {
+                        prop_assert_eq!(sender.state(receiver.state()), Ok(()));
+                    }
+                }
+                sender.take(size);
+                prop_assert_eq!(receiver.begin(size), Ok(()));
+                held.push_back(size);
+            }
+            prop_assert_eq!(receiver.open(), held.iter().sum::<u64>());
+        }
+
         #[test]
         fn both_ends_agree_and_nothing_leaks(bound in 1_u64..300, steps: Vec<(u8, u8)>) {
             let mut sender = Spending::new(bound);

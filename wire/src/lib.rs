@@ -3,8 +3,9 @@
 //! ```text
 //!   payloads      encoding, fingerprint          what messages are made of
 //!   sessions      session, route, code           who asks whom, credit, outcomes
+//!                 stream                         who publishes what to whom, on the bulk lane
 //!   frames        frame, coding                  what a session says
-//!   records       record, output, keys           frames, authenticated
+//!   records       link, record, output, keys     frames, authenticated
 //!   handshakes    handshake, secret              who is there, and with what keys
 //!   ground        ident, limits, error
 //! ```
@@ -23,15 +24,18 @@ pub mod handshake;
 pub mod ident;
 pub mod keys;
 pub mod limits;
+mod link;
 pub mod output;
 pub mod record;
 pub mod route;
 pub mod secret;
 pub mod session;
+pub mod stream;
+mod text;
 
 pub use crate::{
-    code::{CloseReason, Code, Failure},
-    encoding::Encoding,
+    code::{CloseReason, Code, EndCode, Failure},
+    encoding::{Blob, Encoding},
     ident::{ConnectionId, Lane, Name, NodeId},
     limits::Limits,
     secret::Secret,

@@ -31,6 +31,14 @@ pub struct Limits {
     pub control_record: usize,
     /// The longest detail text of a failure, in bytes. Default: 16 KiB.
     pub detail: usize,
+    /// The largest item of a stream that is taken, in bytes. Default: 64 MiB.
+    pub stream_payload: usize,
+    /// Subscriptions that one peer may have here. Default: 1024.
+    pub subscriptions: u32,
+    /// The most items that may wait for one subscriber, whatever depth it asks for. Default: 4096.
+    pub stream_depth: u32,
+    /// Bytes of items that may wait for one subscriber; one item always may. Default: 128 MiB.
+    pub stream_queue: usize,
     /// How deep a payload may nest. Default: 64.
     pub nesting: usize,
     /// Memory that the elements of one payload's sequences and maps may take once decoded, in
@@ -66,6 +74,10 @@ impl Default for Limits {
             routes: 8192,
             control_record: 64 * KIB,
             detail: 16 * KIB,
+            stream_payload: 64 * MIB,
+            subscriptions: 1024,
+            stream_depth: 4096,
+            stream_queue: 128 * MIB,
             nesting: 64,
             decoded: 64 * MIB,
             handshake_bytes: KIB,

@@ -113,6 +113,15 @@ impl Output {
         self.pieces.push_back(Piece::Large(bytes));
     }
 
+    /// Appends a payload: a small one is copied, a large one written from where it is.
+    pub(crate) fn put(&mut self, payload: Bytes) {
+        if payload.len() < LARGE {
+            self.small.extend_from_slice(&payload);
+        } else {
+            self.push_large(payload);
+        }
+    }
+
     /// Starts the buffer over once all of it is written, giving back memory that a burst took.
     fn rewind(&mut self) {
         if self.head == self.small.len() && self.pieces.is_empty() {
@@ -125,6 +134,9 @@ impl Output {
         }
     }
 }
+
+/// From this size on, a payload is written from where it is, not copied.
+const LARGE: usize = 8 * 1024;
 
 /// How much of the buffer's capacity outlives a burst.
 const KEEP: usize = 512 * 1024;

@@ -3,13 +3,11 @@
 use std::{fmt, sync::Arc};
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use base64::{
-    Engine,
-    alphabet::STANDARD,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::Engine;
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
+
+use crate::text::BASE64;
 
 /// The length of a secret, in bytes.
 pub const SECRET_LEN: usize = 32;
@@ -28,10 +26,6 @@ const ARGON2_LANES: u32 = 1;
 const ARGON2_SALT: &[u8] = b"botzilla 1 passphrase";
 
 const PREFIX: &str = "bz1:";
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// 32 secret bytes with an id that may be seen. Wiped when the last clone is dropped; prints as
 /// `***`.

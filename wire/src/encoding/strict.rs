@@ -9,6 +9,7 @@ use serde::ser::{
 };
 
 use super::guarded::{Segment, show_path};
+use crate::text;
 
 /// Where an error was, inside out. Filled only when there is one.
 type Path = RefCell<Vec<Segment>>;
@@ -101,7 +102,7 @@ impl<'p, S: Serializer> Serializer for Strict<'p, S> {
         serialize_bool(bool), serialize_i8(i8), serialize_i16(i16), serialize_i32(i32),
         serialize_i64(i64), serialize_i128(i128), serialize_u8(u8), serialize_u16(u16),
         serialize_u32(u32), serialize_u64(u64), serialize_u128(u128), serialize_char(char),
-        serialize_str(&str), serialize_bytes(&[u8]), serialize_unit_struct(&'static str),
+        serialize_str(&str), serialize_unit_struct(&'static str),
     }
 
     compound! {
@@ -112,6 +113,10 @@ impl<'p, S: Serializer> Serializer for Strict<'p, S> {
         serialize_map(len: Option<usize>) -> SerializeMap,
         serialize_struct(name: &'static str, len: usize) -> SerializeStruct,
         serialize_struct_variant(name: &'static str, index: u32, variant: &'static str, len: usize) -> SerializeStructVariant,
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_str(&text::of(value))
     }
 
     fn serialize_f32(self, value: f32) -> Result<S::Ok, S::Error> {

@@ -15,11 +15,16 @@ mod chunk;
 mod close;
 mod credit;
 mod done;
+mod ended;
 mod failure;
+mod grant;
+mod item;
 pub(crate) mod message;
 mod ping;
 mod reply;
 pub(crate) mod route;
+mod subscribe;
+mod subscribed;
 
 pub use self::{
     cancel::Cancel,
@@ -27,15 +32,21 @@ pub use self::{
     close::Close,
     credit::Credit,
     done::Done,
+    ended::Ended,
     failure::FailureFrame,
+    grant::Grant,
+    item::ItemFrame,
     message::Message,
     ping::Ping,
     reply::Reply,
     route::RouteFrame,
+    subscribe::{SubscribeFrame, Unsubscribe},
+    subscribed::Subscribed,
 };
 use crate::{
     coding::{FieldError, Reader, put_varint},
     error::SessionError,
+    ident::Lane,
 };
 
 /// Set in a kind that may be skipped.
@@ -67,6 +78,18 @@ pub mod kind {
     pub const CLOSE: u8 = 0x0b;
     /// Still there.
     pub const PING: u8 = 0x0c;
+    /// Asks for a stream.
+    pub const SUBSCRIBE: u8 = 0x0d;
+    /// The stream exists.
+    pub const SUBSCRIBED: u8 = 0x0e;
+    /// One item of a stream.
+    pub const ITEM: u8 = 0x0f;
+    /// What may be sent on a subscription.
+    pub const GRANT: u8 = 0x10;
+    /// Nothing more on a subscription.
+    pub const ENDED: u8 = 0x11;
+    /// A stream is no longer wanted.
+    pub const UNSUBSCRIBE: u8 = 0x12;
 }
 
 /// What a kind is called in errors.
@@ -84,7 +107,22 @@ pub(crate) fn name_of(kind: u8) -> &'static str {
         kind::ABORT => "abort",
         kind::CLOSE => "close",
         kind::PING => "ping",
+        kind::SUBSCRIBE => "subscribe",
+        kind::SUBSCRIBED => "subscribed",
+        kind::ITEM => "item",
+        kind::GRANT => "grant",
+        kind::ENDED => "ended",
+        kind::UNSUBSCRIBE => "unsubscribe",
         _ => "unknown",
+    }
+}
+
+/// The lane that a kind belongs to; none if both have it, or it isn't known.
+pub(crate) fn lane_of(kind: u8) -> Option<Lane> {
+    match kind {
+        kind::ROUTE..=kind::CANCEL => Some(Lane::Control),
+        kind::SUBSCRIBE..=kind::UNSUBSCRIBE => Some(Lane::Bulk),
+        _ => None,
     }
 }
 

@@ -198,7 +198,7 @@ impl Acceptor {
             modes: vec![Mode::Mac as u8],
             encodings: encodings.clone(),
             features,
-            windows: PeerLimits::from(&self.local.limits),
+            windows: PeerLimits::on(lane, &self.local.limits),
             replaces: None,
         };
         let answer = answer.encode(super::VersionRange {

@@ -63,7 +63,7 @@ impl Dialler {
             modes: vec![Mode::Mac as u8],
             encodings: local.encodings.clone(),
             features: local.features,
-            windows: PeerLimits::from(&local.limits),
+            windows: PeerLimits::on(local.lane, &local.limits),
             replaces,
         };
         let first = hello.encode(local.versions);

@@ -91,7 +91,7 @@ impl Local {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerLimits {
-    /// The largest payload of a message or reply, in bytes.
+    /// The largest payload of a message or reply, or of a stream's item on the bulk lane, in bytes.
     pub payload: usize,
     /// Messages that we may have open at one target.
     pub messages_per_target: u32,
@@ -114,6 +114,20 @@ impl From<&Limits> for PeerLimits {
             messages_per_connection: limits.messages_per_connection,
             bytes_per_connection: limits.bytes_per_connection,
             routes: limits.routes,
+        }
+    }
+}
+
+impl PeerLimits {
+    /// What a node with these limits takes on a lane.
+    pub(crate) fn on(lane: Lane, limits: &Limits) -> Self {
+        let all = Self::from(limits);
+        match lane {
+            Lane::Control => all,
+            Lane::Bulk => Self {
+                payload: limits.stream_payload,
+                ..all
+            },
         }
     }
 }

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use super::{Kind, ids::IdTable, outbound::Outcome};
 use crate::{
     error::SessionError,
@@ -11,6 +9,7 @@ use crate::{
     frame::RouteFrame,
     ident::Name,
     limits::Limits,
+    link::Assembly,
     route::{Route, RouteCounters, RouteNo, Scope},
 };
 
@@ -68,54 +67,6 @@ pub(super) enum Subject {
     },
 }
 
-/// A long frame that is arriving. Its memory grows with what arrived.
-#[derive(Debug)]
-pub(super) struct Assembly {
-    pub(super) subject: Subject,
-    /// How many bytes of the payload are still to come.
-    left: u64,
-    payload: Vec<u8>,
-}
-
-impl Assembly {
-    pub(super) fn new(subject: Subject, total: u64, first: &[u8]) -> Self {
-        let left = total - first.len() as u64;
-        Self {
-            subject,
-            left,
-            payload: first.to_vec(),
-        }
-    }
-
-    /// Takes a part; none if it is longer than what is to come. The answer is whether it was the
-    /// last.
-    pub(super) fn push(&mut self, part: &[u8]) -> Option<bool> {
-        let len = part.len();
-        let left = self.left.checked_sub(len as u64)?;
-        if self.payload.capacity() - self.payload.len() < len {
-            // At most twice what has arrived, and never more than the whole: what was announced
-            // sizes nothing.
-            let rest = usize::try_from(self.left).unwrap_or(usize::MAX);
-            let room = rest.min(self.payload.len().max(len));
-            self.payload.reserve_exact(room);
-        }
-        self.payload.extend_from_slice(part);
-        self.left = left;
-        Some(left == 0)
-    }
-
-    /// Takes a part of something that nobody waits for.
-    pub(super) fn skip(&mut self, part: &[u8]) -> Option<bool> {
-        self.payload = Vec::new();
-        self.left = self.left.checked_sub(part.len() as u64)?;
-        Some(self.left == 0)
-    }
-
-    pub(super) fn finish(self) -> (Subject, Bytes) {
-        (self.subject, self.payload.into())
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Inbound {
     /// By number; the peer uses low numbers first, but an urgent route may overtake an ordinary one.
@@ -129,7 +80,7 @@ pub(super) struct Inbound {
     due: Vec<u32>,
     /// Ranges of messages that ran to their end, to be sealed.
     pub(super) done: Vec<(u64, u64)>,
-    pub(super) assembly: Option<Assembly>,
+    pub(super) assembly: Option<Assembly<Subject>>,
     max_routes: u32,
     per_target: u64,
     urgent_per_target: u64,
@@ -402,36 +353,4 @@ fn slot<V>(slots: &mut Vec<Option<V>>, number: u32) -> &mut Option<V> {
         slots.resize_with(index + 1, || None);
     }
     &mut slots[index]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_frame_takes_memory_as_it_arrives_and_no_more_than_it_needs() {
-        const TOTAL: usize = 1_000_000;
-        let mut assembly = Assembly::new(Subject::Reply { id: 1 }, TOTAL as u64, &[1; 1000]);
-        let mut arrived = 1000;
-        while arrived < TOTAL {
-            assert!(assembly.payload.capacity() <= (2 * arrived).min(TOTAL));
-            let len = 60_000.min(TOTAL - arrived);
-            arrived += len;
-            assert_eq!(assembly.push(&vec![2; len]), Some(arrived == TOTAL));
-            assert!(assembly.payload.capacity() <= (2 * arrived).min(TOTAL));
-        }
-        assert_eq!(assembly.push(&[0]), None);
-        assert_eq!(assembly.finish().1.len(), TOTAL);
-        let huge = Assembly::new(Subject::Reply { id: 1 }, u64::MAX, &[]);
-        assert_eq!(huge.payload.capacity(), 0);
-    }
-
-    #[test]
-    fn what_nobody_waits_for_takes_no_memory() {
-        let mut assembly = Assembly::new(Subject::Reply { id: 1 }, 300, &[1; 100]);
-        assert_eq!(assembly.skip(&[1; 150]), Some(false));
-        assert_eq!(assembly.payload.capacity(), 0);
-        assert_eq!(assembly.skip(&[1; 51]), None);
-        assert_eq!(assembly.skip(&[1; 50]), Some(true));
-    }
 }

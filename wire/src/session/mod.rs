@@ -21,7 +21,6 @@ mod outbound;
 mod queue;
 mod receive;
 mod routes;
-mod timers;
 mod transmit;
 
 use std::time::Instant;
@@ -33,54 +32,26 @@ use self::{
     inbound::Inbound,
     outbound::{Outbound, Outcome, State},
     queue::{Item, LongSubject, Queues},
-    timers::Timers,
 };
 use crate::{
     code::{CloseReason, Code, Failure},
     error::SessionError,
-    frame::{Close, FailureFrame},
+    frame::FailureFrame,
     handshake::Established,
     limits::Limits,
-    record::{OVERHEAD, Opener, Sealer, record_max},
+    link::{Frames, Link, truncate},
     route::{Route, RouteCounters, RouteNo, Window},
 };
-
-/// The least that our own records may be limited to: what isn't chunked has to fit.
-const RECORD_MIN: usize = 32 * 1024;
-
-#[derive(Debug)]
-enum Phase {
-    Open,
-    /// A close frame is to be sealed after what waits.
-    Closing {
-        reason: CloseReason,
-        detail: String,
-    },
-    /// It was sealed.
-    Closed,
-}
 
 /// One connection after its handshake. `T` is what its owner gets back for each message it sent.
 #[derive(Debug)]
 pub struct Session<T> {
-    sealer: Sealer,
-    opener: Opener,
-    /// The longest body of a record of ours.
-    body_max: usize,
-    /// Payloads of this size and more are slices of what was read.
-    slice_from: usize,
+    link: Link,
     outbound: Outbound<T>,
     inbound: Inbound,
     queues: Queues,
-    timers: Timers,
-    phase: Phase,
     /// Credit was due and found no room in the last record.
     credit_is_late: bool,
-    /// What the peer's close says it has received.
-    peer_received: Option<u64>,
-    failed: bool,
-    /// How much of the input was looked at and left.
-    unread: usize,
     payload_max: usize,
     peer_payload_max: usize,
     reply_bytes_max: u64,
@@ -97,25 +68,12 @@ impl<T> Session<T> {
             peer_limits,
             ..
         } = established;
-        let record = record_max(lane);
-        let ours = match lane {
-            crate::ident::Lane::Control => record.min(limits.control_record.max(RECORD_MIN)),
-            crate::ident::Lane::Bulk => record,
-        };
         Self {
-            sealer: Sealer::new(keys.seal_key().clone()),
-            opener: Opener::new(keys.open_key().clone(), lane),
-            body_max: ours - OVERHEAD,
-            slice_from: record / 4,
+            link: Link::new(lane, &keys, limits, now),
             outbound: Outbound::new(&peer_limits, limits),
             inbound: Inbound::new(limits),
             queues: Queues::default(),
-            timers: Timers::new(limits, now),
-            phase: Phase::Open,
             credit_is_late: false,
-            peer_received: None,
-            failed: false,
-            unread: 0,
             payload_max: limits.payload,
             peer_payload_max: peer_limits.payload,
             reply_bytes_max: limits.reply_bytes,
@@ -143,7 +101,7 @@ impl<T> Session<T> {
     ///
     /// What was short, with the token. Where that is credit, an [`Event::Credit`] follows.
     pub fn try_send(&mut self, send: Send<'_>, token: T) -> Result<u64, (T, Short)> {
-        if !matches!(self.phase, Phase::Open) {
+        if !self.link.is_open() {
             return Err((token, Short::Closing));
         }
         let (handle, urgent) = self.outbound.insert(send, token)?;
@@ -159,7 +117,7 @@ impl<T> Session<T> {
         let (state, window, id) = (message.state, message.window, message.wire_id);
         match state {
             State::Sent => {
-                if message.token.take().is_some() && matches!(self.phase, Phase::Open) {
+                if message.token.take().is_some() && self.link.is_open() {
                     self.outbound.cancels.push(id);
                 }
                 None
@@ -280,36 +238,12 @@ impl<T> Session<T> {
 
     /// Closes the connection with a text for people, of which at most 1 KiB travels.
     pub fn close_with(&mut self, why: CloseReason, detail: &str) {
-        if matches!(self.phase, Phase::Open) {
-            let mut detail = detail.to_owned();
-            truncate(&mut detail, Close::DETAIL_MAX);
-            self.phase = Phase::Closing {
-                reason: why,
-                detail,
-            };
-        }
-    }
-
-    /// The session failed: all that still leaves is a close frame that says why.
-    fn break_off(&mut self, error: &SessionError) {
-        self.failed = true;
-        self.queues = Queues::default();
-        self.outbound.cancels.clear();
-        self.inbound.done.clear();
-        self.inbound.assembly = None;
-        if !matches!(self.phase, Phase::Closed) {
-            let mut detail = error.to_string();
-            truncate(&mut detail, Close::DETAIL_MAX);
-            self.phase = Phase::Closing {
-                reason: CloseReason::Violation,
-                detail,
-            };
-        }
+        self.link.close_with(why, detail);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called.
     pub fn poll_timeout(&self) -> Instant {
-        self.timers.next()
+        self.link.timers.next()
     }
 
     /// Looks at the time. Call [`receive`](Self::receive) first if there is something to read.
@@ -318,34 +252,31 @@ impl<T> Session<T> {
     ///
     /// If there was not a byte from the peer for too long: the connection is to be ended.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
-        if self.failed {
-            return Err(SessionError::Ended);
-        }
-        self.timers
-            .handle(now)
-            .inspect_err(|error| self.break_off(error))
+        self.link.handle_timeout(now).inspect_err(|error| {
+            self.link.break_off(error);
+            self.drop_all();
+        })
     }
 
     /// When the last byte came.
     pub fn last_received(&self) -> Instant {
-        self.timers.last_received
+        self.link.timers.last_received
     }
 
     /// When a message or the end of one last went either way.
     pub fn last_active(&self) -> Instant {
-        self.timers.last_active
+        self.link.timers.last_active
     }
 
     /// Everything of ours that is open, when the connection is gone, in the order it was taken: the
     /// token, whether it may have run, and its route. What was cancelled isn't among it.
     pub fn end(&mut self) -> Vec<(T, bool, RouteNo)> {
-        self.failed = true;
-        self.phase = Phase::Closed;
+        self.link.end();
         self.queues = Queues::default();
         self.inbound.assembly = None;
         self.inbound.cut();
         self.outbound
-            .drain(self.peer_received)
+            .drain(self.link.peer_received)
             .into_iter()
             .map(|ended| (ended.token, ended.may_have_run, ended.route))
             .collect()
@@ -353,7 +284,7 @@ impl<T> Session<T> {
 
     /// Whether our close frame has left and the peer's has come: there is nothing more to say.
     pub fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::Closed) && (self.peer_received.is_some() || self.failed)
+        self.link.is_closed()
     }
 
     /// How many messages of ours have not ended, those included that wait to leave.
@@ -396,12 +327,5 @@ impl<T> Session<T> {
         self.inbound
             .routes()
             .map(|(number, route)| (number, &route.info, route.counters))
-    }
-}
-
-/// Cuts a text to at most `max` bytes.
-fn truncate(text: &mut String, max: usize) {
-    if text.len() > max {
-        text.truncate(text.floor_char_boundary(max));
     }
 }

@@ -1,45 +1,20 @@
-//! From records to frames, and from those to whoever handles them.
+//! The control lane's frames, to whoever handles them.
 
 mod ends;
 mod payloads;
 
-use std::{ops::Range, time::Instant};
+use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
-use super::{Event, Phase, Session};
+use super::{Event, Queues, Session};
 use crate::{
+    code::CloseReason,
     error::SessionError,
-    frame::{Abort, Cancel, Chunk, Done, OPTIONAL, Ping, Raw, RouteFrame, kind},
+    frame::{Cancel, Done, RouteFrame, kind},
+    ident::Lane,
+    link::{self, Body, Frames, Link, Located, no_payload},
 };
-
-/// The body of a record: where it is, and the memory that large payloads keep a part of.
-struct Body<'a> {
-    bytes: &'a [u8],
-    whole: Option<&'a Bytes>,
-    slice_from: usize,
-}
-
-impl Body<'_> {
-    /// A payload. Small ones are copied, so that they don't keep a whole read buffer alive.
-    fn payload(&self, range: Range<usize>) -> Bytes {
-        match self.whole {
-            _ if range.is_empty() => Bytes::new(),
-            Some(whole) if range.len() >= self.slice_from => whole.slice(range),
-            _ => Bytes::copy_from_slice(&self.bytes[range]),
-        }
-    }
-}
-
-/// A frame and where its payload is.
-struct Located<'a> {
-    raw: Raw<'a>,
-    payload: Range<usize>,
-    /// Part of the payload is in later records.
-    is_long: bool,
-    /// There is nothing else in the record.
-    is_alone: bool,
-}
 
 impl<T> Session<T> {
     /// Takes in what was read from the socket: consumes all whole records and leaves the rest. What
@@ -56,104 +31,31 @@ impl<T> Session<T> {
         input: &mut BytesMut,
         events: &mut Vec<Event<T>>,
     ) -> Result<(), SessionError> {
-        if self.failed {
-            return Err(SessionError::Ended);
-        }
-        if input.len() > self.unread {
-            self.timers.received(now);
-        }
-        let result = self.receive_records(now, input, events);
-        self.unread = input.len();
-        if let Err(error) = &result {
-            self.break_off(error);
-        }
-        result
+        link::receive(self, now, input, events)
+    }
+}
+
+impl<T> Frames for Session<T> {
+    type Event = Event<T>;
+    const LANE: Lane = Lane::Control;
+
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
     }
 
-    fn receive_records(
-        &mut self,
-        now: Instant,
-        input: &mut BytesMut,
-        events: &mut Vec<Event<T>>,
-    ) -> Result<(), SessionError> {
-        while !input.is_empty() {
-            if self.peer_received.is_some() {
-                return Err(SessionError::AfterClose);
-            }
-            let Some(opened) = self.opener.open(input)? else {
-                break;
-            };
-            let slice_from = self.slice_from;
-            if opened.len >= slice_from {
-                let whole = opened.take(input);
-                let body = Body {
-                    bytes: &whole,
-                    whole: Some(&whole),
-                    slice_from,
-                };
-                self.frames(now, &body, events)?;
-            } else {
-                let body = Body {
-                    bytes: opened.body(input),
-                    whole: None,
-                    slice_from,
-                };
-                self.frames(now, &body, events)?;
-                opened.skip(input);
-            }
-        }
-        self.report_credit(events);
-        Ok(())
+    fn may_be_long(kind: u8) -> bool {
+        matches!(kind, kind::ASK | kind::TELL | kind::REPLY)
     }
 
-    fn frames(
-        &mut self,
-        now: Instant,
-        body: &Body<'_>,
-        events: &mut Vec<Event<T>>,
-    ) -> Result<(), SessionError> {
-        let mut at = 0;
-        while at < body.bytes.len() {
-            if self.peer_received.is_some() {
-                return Err(SessionError::AfterClose);
-            }
-            let raw = Raw::split(&body.bytes[at..])?;
-            let start = at + raw.head;
-            let room = body.bytes.len() - start;
-            let (here, is_long) = match usize::try_from(raw.payload_len) {
-                Ok(len) if len <= room => (len, false),
-                _ => (room, true),
-            };
-            if is_long && !matches!(raw.kind, kind::ASK | kind::TELL | kind::REPLY) {
-                return Err(raw.malformed("its payload is longer than its record"));
-            }
-            let end = start + here;
-            let is_alone = at == 0 && end == body.bytes.len();
-            if is_long {
-                if !is_alone {
-                    return Err(SessionError::LongFrame {
-                        why: "it isn't alone in its record",
-                    });
-                }
-                if self.inbound.assembly.is_some() {
-                    return Err(SessionError::LongFrame {
-                        why: "it begins inside another",
-                    });
-                }
-            }
-            let frame = Located {
-                raw,
-                payload: start..end,
-                is_long,
-                is_alone,
-            };
-            self.frame(now, &frame, body, events)?;
-            at = end;
-        }
-        Ok(())
+    fn is_end(kind: u8) -> bool {
+        matches!(kind, kind::REPLY | kind::FAILURE | kind::DONE)
     }
 
-    fn frame(
+    fn is_assembling(&self) -> bool {
+        self.inbound.assembly.is_some()
+    }
+
+    fn on_frame(
         &mut self,
         now: Instant,
         frame: &Located<'_>,
@@ -161,17 +63,6 @@ impl<T> Session<T> {
         events: &mut Vec<Event<T>>,
     ) -> Result<(), SessionError> {
         let raw = &frame.raw;
-        if matches!(self.phase, Phase::Closed) {
-            // Our close is on its way and says what we have received: what comes now is too late,
-            // but for the ends of our own messages.
-            let is_end = matches!(
-                raw.kind,
-                kind::REPLY | kind::FAILURE | kind::DONE | kind::CLOSE
-            );
-            if !is_end || frame.is_long {
-                return Ok(());
-            }
-        }
         match raw.kind {
             kind::ASK | kind::TELL => self.on_message(now, frame, body, events),
             kind::REPLY => self.on_reply(now, frame, body, events),
@@ -194,39 +85,47 @@ impl<T> Session<T> {
                 no_payload(raw)?;
                 self.on_cancel(raw.read::<Cancel>()?.id, events)
             }
-            kind::CHUNK => {
-                raw.read::<Chunk>()?;
-                if !frame.is_alone {
-                    return Err(SessionError::LongFrame {
-                        why: "a chunk isn't alone in its record",
-                    });
-                }
-                self.on_chunk(now, &body.bytes[frame.payload.clone()], events)
-            }
-            kind::ABORT => {
-                no_payload(raw)?;
-                raw.read::<Abort>()?;
-                self.on_abort()
-            }
-            kind::CLOSE => {
-                let close = raw.read()?;
-                self.on_close(close, &body.bytes[frame.payload.clone()], events);
-                Ok(())
-            }
-            kind::PING => {
-                no_payload(raw)?;
-                raw.read::<Ping>().map(|_| ())
-            }
-            kind if kind & OPTIONAL != 0 => Ok(()),
             kind => Err(SessionError::UnknownFrame { kind }),
         }
     }
-}
 
-fn no_payload(raw: &Raw<'_>) -> Result<(), SessionError> {
-    if raw.payload_len == 0 {
-        Ok(())
-    } else {
-        Err(raw.malformed("it has no payload"))
+    fn on_chunk(
+        &mut self,
+        now: Instant,
+        bytes: &[u8],
+        events: &mut Vec<Event<T>>,
+    ) -> Result<(), SessionError> {
+        self.on_part(now, bytes, events)
+    }
+
+    fn on_abort(&mut self) -> Result<(), SessionError> {
+        self.on_aborted()
+    }
+
+    fn on_close(
+        &mut self,
+        reason: CloseReason,
+        detail: String,
+        was_closed: bool,
+        events: &mut Vec<Event<T>>,
+    ) {
+        self.inbound.assembly = None;
+        if !was_closed {
+            // What hasn't left stays here and certainly doesn't run.
+            self.queues.keep_only_ends();
+            self.outbound.cancels.clear();
+        }
+        events.push(Event::Closed { reason, detail });
+    }
+
+    fn settle(&mut self, events: &mut Vec<Event<T>>) {
+        self.report_credit(events);
+    }
+
+    fn drop_all(&mut self) {
+        self.queues = Queues::default();
+        self.outbound.cancels.clear();
+        self.inbound.done.clear();
+        self.inbound.assembly = None;
     }
 }

@@ -5,32 +5,19 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{
-    Phase, Session,
+    Session,
     outbound::State,
     queue::{Item, Long, LongSubject},
 };
 use crate::{
     frame::{
-        Abort, Cancel, Chunk, Close, Credit, Done, FailureFrame, Ping, Reply,
-        message as message_frame, route as route_frame,
+        Abort, Cancel, Chunk, Credit, Done, FailureFrame, Reply, message as message_frame,
+        route as route_frame,
     },
+    link::{BUDGET, Phase},
     output::Output,
     record::Unsealed,
 };
-
-/// How much may wait for the socket before no more is sealed.
-const BUDGET: usize = 256 * 1024;
-
-/// From this size on, a payload is written from where it is, not copied.
-const LARGE: usize = 8 * 1024;
-
-fn put_payload(payload: Bytes, out: &mut Output) {
-    if payload.len() < LARGE {
-        out.small.extend_from_slice(&payload);
-    } else {
-        out.push_large(payload);
-    }
-}
 
 impl<T> Session<T> {
     /// Seals what waits into records: urgent things first, then in order, one chunk of a long frame
@@ -45,14 +32,14 @@ impl<T> Session<T> {
 
     /// Whether [`poll_transmit`](Self::poll_transmit) has something to do.
     pub fn wants_transmit(&self) -> bool {
-        match self.phase {
+        match self.link.phase {
             Phase::Closed => false,
             Phase::Closing { .. } => true,
             Phase::Open => {
                 !self.queues.is_empty()
                     || !self.inbound.done.is_empty()
                     || !self.outbound.cancels.is_empty()
-                    || self.timers.ping
+                    || self.link.timers.ping
                     || self.inbound.is_credit_due()
             }
         }
@@ -60,25 +47,22 @@ impl<T> Session<T> {
 
     /// One ordinary record and one chunk.
     fn seal_next(&mut self, now: Instant, out: &mut Output) -> bool {
-        if matches!(self.phase, Phase::Closed) {
+        if self.link.is_sealed_off() {
             return false;
         }
-        let record = self.sealer.begin(out);
+        let record = self.link.begin(out);
         self.fill(now, &record, out);
-        let mut sealed = self.sealer.seal(&record, out);
+        let mut sealed = self.link.seal(now, &record, out);
         if self.queues.long.is_some() && !self.queues.abort {
-            let record = self.sealer.begin(out);
+            let record = self.link.begin(out);
             self.fill_chunk(now, &record, out);
-            sealed |= self.sealer.seal(&record, out);
-        }
-        if sealed {
-            self.timers.sealed(now);
+            sealed |= self.link.seal(now, &record, out);
         }
         sealed
     }
 
     fn room(&self, record: &Unsealed, out: &Output) -> usize {
-        self.body_max - record.len(out)
+        self.link.room(record, out)
     }
 
     fn fill(&mut self, now: Instant, record: &Unsealed, out: &mut Output) {
@@ -96,8 +80,8 @@ impl<T> Session<T> {
         self.fill_done(record, out);
         self.fill_credit(record, out);
         self.credit_is_late = self.inbound.is_credit_due();
-        if self.timers.ping && record.len(out) == 0 && self.queues.long.is_none() {
-            Ping::encode(&mut out.small);
+        if self.queues.long.is_none() {
+            self.link.put_ping(record, out);
         }
         self.fill_close(record, out);
     }
@@ -139,23 +123,13 @@ impl<T> Session<T> {
     }
 
     fn fill_close(&mut self, record: &Unsealed, out: &mut Output) {
-        let Phase::Closing { reason, detail } = &self.phase else {
-            return;
-        };
         let waits = !self.queues.is_empty()
             || !self.inbound.done.is_empty()
             || !self.outbound.cancels.is_empty();
-        if waits || self.room(record, out) < Close::DETAIL_MAX + 64 {
-            return;
-        }
         let received = self.inbound.owed.next() - 1;
-        Close {
-            reason: *reason,
-            received,
+        if !waits && self.link.put_close(received, record, out) {
+            self.inbound.assembly = None;
         }
-        .encode(detail, &mut out.small);
-        self.phase = Phase::Closed;
-        self.inbound.assembly = None;
     }
 
     /// Moves items from a queue into the record until one doesn't fit.
@@ -178,7 +152,7 @@ impl<T> Session<T> {
             if !fits {
                 return;
             }
-            self.timers.last_active = now;
+            self.link.timers.last_active = now;
         }
     }
 
@@ -197,7 +171,7 @@ impl<T> Session<T> {
             self.queues.buried();
             return true;
         };
-        if self.peer_received.is_some() {
+        if self.link.peer_received.is_some() {
             // The peer takes no messages any more; `end` reports those that are left.
             self.queues.of(urgent).pop_front();
             return true;
@@ -221,7 +195,7 @@ impl<T> Session<T> {
             declared.declared = true;
             room -= bound;
         }
-        if bound > self.body_max {
+        if bound > self.link.body_max {
             window.blocked = true;
             self.queues.of(urgent).pop_front();
             if let Some(message) = self.outbound.get_mut(handle) {
@@ -255,7 +229,7 @@ impl<T> Session<T> {
                 &message.path,
                 payload.len(),
             );
-            put_payload(payload, out);
+            out.put(payload);
         }
         true
     }
@@ -281,7 +255,7 @@ impl<T> Session<T> {
             .get_mut(id)
             .is_none_or(|owed| owed.cancelled);
         let bound = Reply::HEADER_BOUND + len;
-        let is_long = bound > self.body_max;
+        let is_long = bound > self.link.body_max;
         if !cancelled && !is_long && bound > room {
             return false;
         }
@@ -304,7 +278,7 @@ impl<T> Session<T> {
         } else {
             self.queues.reply_bytes -= len as u64;
             Reply { id }.encode(len, &mut out.small);
-            put_payload(payload, out);
+            out.put(payload);
             self.inbound.release(id);
         }
         true
@@ -336,7 +310,10 @@ impl<T> Session<T> {
         };
         let subject = long.subject;
         let take = if long.started {
-            let take = long.rest.len().min(self.body_max - Chunk::HEADER_BOUND);
+            let take = long
+                .rest
+                .len()
+                .min(self.link.body_max - Chunk::HEADER_BOUND);
             Chunk::encode(take, &mut out.small);
             take
         } else {
@@ -359,11 +336,11 @@ impl<T> Session<T> {
                     }
                 }
             }
-            long.rest.len().min(self.body_max - record.len(out))
+            long.rest.len().min(self.link.body_max - record.len(out))
         };
         let part = long.rest.split_to(take);
-        put_payload(part, out);
-        self.timers.last_active = now;
+        out.put(part);
+        self.link.timers.last_active = now;
         if long.rest.is_empty() {
             match subject {
                 LongSubject::Message(handle) => {

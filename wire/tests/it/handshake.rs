@@ -117,7 +117,7 @@ fn both_ends_agree_on_everything_and_have_a_key_for_each_direction() {
     dialler.limits.routes = 7;
     dialler.features = Features(0b0110 | 1 << 40);
     let mut acceptor = local(ACCEPTOR);
-    acceptor.limits.payload = 12_345;
+    acceptor.limits.stream_payload = 12_345;
     acceptor.features = Features(0b0011 | 1 << 40);
     let ended = Pair::new(&dialler, &acceptor).run(0, untouched);
     let (d, a) = (ended.dialled.unwrap(), ended.accepted.unwrap());

@@ -1,6 +1,7 @@
 //! Tests of the protocol from outside, in memory and virtual time; one binary for all of them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod blobs;
 mod by_hand;
 mod credit;
 mod damage;

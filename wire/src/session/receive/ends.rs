@@ -3,15 +3,16 @@
 use std::time::Instant;
 
 use crate::{
-    code::{CloseReason, Failure},
+    code::Failure,
     coding::Reader,
     error::SessionError,
     flow::BadCredit,
-    frame::{Close, Credit, Done, FailureFrame, Raw, name_of},
+    frame::{Credit, Done, FailureFrame, Raw, name_of},
+    link::Assembly,
     route::Window,
     session::{
-        Event, Kind, Phase, Session,
-        inbound::{Assembly, Subject},
+        Event, Kind, Session,
+        inbound::Subject,
         outbound::{Outcome, State},
         queue::LongSubject,
     },
@@ -38,7 +39,7 @@ impl<T> Session<T> {
             });
         }
         self.check_sent(raw, id)?;
-        self.timers.last_active = now;
+        self.link.timers.last_active = now;
         if let Some(message) = self.outbound.end(id, Outcome::of(may_have_run))
             && let Some(token) = message.token
         {
@@ -85,7 +86,7 @@ impl<T> Session<T> {
         payload: &[u8],
         events: &mut Vec<Event<T>>,
     ) -> Result<(), SessionError> {
-        self.timers.last_active = now;
+        self.link.timers.last_active = now;
         let mut payload = Reader::new(payload);
         while let Some((first, count)) =
             Done::range(&mut payload).map_err(|why| raw.malformed(why))?
@@ -196,27 +197,5 @@ impl<T> Session<T> {
             self.next_long();
         }
         Ok(())
-    }
-
-    pub(super) fn on_close(&mut self, close: Close, detail: &[u8], events: &mut Vec<Event<T>>) {
-        self.peer_received = Some(close.received);
-        self.inbound.assembly = None;
-        if let Phase::Open | Phase::Closing { .. } = self.phase {
-            // What hasn't left stays here and certainly doesn't run.
-            self.queues.keep_only_ends();
-            self.outbound.cancels.clear();
-            if matches!(self.phase, Phase::Open) {
-                self.phase = Phase::Closing {
-                    reason: CloseReason::Answer,
-                    detail: String::new(),
-                };
-            }
-        }
-        let detail = String::from_utf8_lossy(&detail[..detail.len().min(FailureFrame::DETAIL_MAX)])
-            .into_owned();
-        events.push(Event::Closed {
-            reason: close.reason,
-            detail,
-        });
     }
 }

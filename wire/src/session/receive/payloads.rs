@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use super::{Body, Located};
 use crate::{
     error::SessionError,
     frame::{Message, Reply},
+    link::{Assembly, Body, Located},
     session::{
         Event, Kind, Session,
-        inbound::{Assembly, Subject},
+        inbound::Subject,
         outbound::{Outcome, State},
     },
 };
@@ -31,7 +31,7 @@ impl<T> Session<T> {
             path,
             ..
         } = message;
-        self.timers.last_active = now;
+        self.link.timers.last_active = now;
         if frame.is_long {
             // More than a century is as good as no deadline, and an `Instant` can't hold all of it.
             let deadline = now + time_left.min(std::time::Duration::from_secs(1 << 32));
@@ -59,7 +59,7 @@ impl<T> Session<T> {
 
     fn assemble(&mut self, subject: Subject, frame: &Located<'_>, body: &Body<'_>) {
         let first = &body.bytes[frame.payload.clone()];
-        let assembly = Assembly::new(subject, frame.raw.payload_len, first);
+        let assembly = Assembly::new(subject, frame.raw.payload_len, first, 0);
         self.inbound.assembly = Some(assembly);
     }
 
@@ -82,7 +82,7 @@ impl<T> Session<T> {
             Some((_, message)) if message.kind == Kind::Ask && message.state == State::Sent => {}
             _ => return Err(SessionError::UnknownMessage { frame: "reply", id }),
         }
-        self.timers.last_active = now;
+        self.link.timers.last_active = now;
         if frame.is_long {
             self.assemble(Subject::Reply { id }, frame, body);
             return Ok(());
@@ -98,7 +98,7 @@ impl<T> Session<T> {
         Ok(())
     }
 
-    pub(super) fn on_chunk(
+    pub(super) fn on_part(
         &mut self,
         now: Instant,
         bytes: &[u8],
@@ -114,7 +114,7 @@ impl<T> Session<T> {
                 why: "a chunk is empty",
             });
         }
-        self.timers.last_active = now;
+        self.link.timers.last_active = now;
         let wanted = match assembly.subject {
             Subject::Message { .. } => true,
             Subject::Reply { id } => {
@@ -166,7 +166,7 @@ impl<T> Session<T> {
         Ok(())
     }
 
-    pub(super) fn on_abort(&mut self) -> Result<(), SessionError> {
+    pub(super) fn on_aborted(&mut self) -> Result<(), SessionError> {
         match self
             .inbound
             .assembly

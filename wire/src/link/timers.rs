@@ -5,20 +5,20 @@ use std::time::{Duration, Instant};
 use crate::{error::SessionError, limits::Limits};
 
 #[derive(Debug)]
-pub(super) struct Timers {
+pub(crate) struct Timers {
     ping_every: Duration,
     dead_after: Duration,
-    pub(super) last_received: Instant,
-    pub(super) last_active: Instant,
+    pub(crate) last_received: Instant,
+    pub(crate) last_active: Instant,
     last_sealed: Instant,
     /// A ping is to be sealed, if nothing else is.
-    pub(super) ping: bool,
+    pub(crate) ping: bool,
     /// We stood still: the peer isn't dead before then.
     grace: Option<Instant>,
 }
 
 impl Timers {
-    pub(super) fn new(limits: &Limits, now: Instant) -> Self {
+    pub(crate) fn new(limits: &Limits, now: Instant) -> Self {
         Self {
             ping_every: limits.ping_every,
             dead_after: limits.dead_after,
@@ -30,12 +30,12 @@ impl Timers {
         }
     }
 
-    pub(super) fn received(&mut self, now: Instant) {
+    pub(crate) fn received(&mut self, now: Instant) {
         self.last_received = now;
         self.grace = None;
     }
 
-    pub(super) fn sealed(&mut self, now: Instant) {
+    pub(crate) fn sealed(&mut self, now: Instant) {
         self.last_sealed = now;
         self.ping = false;
     }
@@ -45,7 +45,7 @@ impl Timers {
         self.grace.map_or(dead, |grace| dead.max(grace))
     }
 
-    pub(super) fn next(&self) -> Instant {
+    pub(crate) fn next(&self) -> Instant {
         // A ping that waits needs no timer: it goes as soon as the socket takes it.
         let ping = if self.ping {
             None
@@ -55,7 +55,7 @@ impl Timers {
         ping.map_or(self.dead_at(), |ping| ping.min(self.dead_at()))
     }
 
-    pub(super) fn handle(&mut self, now: Instant) -> Result<(), SessionError> {
+    pub(crate) fn handle(&mut self, now: Instant) -> Result<(), SessionError> {
         let due = self.next();
         if now >= self.last_sealed + self.ping_every {
             self.ping = true;
