@@ -144,20 +144,22 @@ impl StreamSession {
     /// The next part of the long item, alone in its record.
     fn fill_part(&mut self, now: Instant, record: &Unsealed, out: &mut Output) {
         let body_max = self.link.body_max;
-        if let Some(long) = &self.subscribers.long {
+        let take = if let Some(long) = &self.subscribers.long {
             let take = long.payload.len().min(body_max - Chunk::HEADER_BOUND);
             Chunk::encode(take, &mut out.small);
+            take
         } else {
             let is_long = |len| ItemFrame::HEADER_BOUND + len > body_max;
             let Some(long) = self.subscribers.begin_long(now, is_long) else {
                 return;
             };
-            long.header.encode(long.payload.len(), &mut out.small);
-        }
+            let len = long.payload.len();
+            long.header.encode(len, &mut out.small);
+            len.min(body_max - record.len(out))
+        };
         let Some(long) = &mut self.subscribers.long else {
             return;
         };
-        let take = long.payload.len().min(body_max - record.len(out));
         out.put(long.payload.split_to(take));
         let is_done = long.payload.is_empty();
         self.link.timers.last_active = now;

@@ -13,5 +13,6 @@ mod long;
 mod model;
 mod outcomes;
 mod pair;
+mod streams;
 mod vectors;
 mod violations;

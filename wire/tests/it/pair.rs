@@ -6,7 +6,7 @@ use botzilla_wire::{
     encoding::Encoding,
     error::SessionError,
     handshake::{Acceptor, Dialler, Established, Local},
-    ident::{Name, NodeId},
+    ident::{Lane, Name, NodeId},
     keys::RecordKeys,
     limits::Limits,
     output::Output,
@@ -35,30 +35,46 @@ pub(crate) struct Pair {
     pub(crate) b: End,
 }
 
-fn local(id: u8, limits: &Limits) -> Local {
+fn local(id: u8, lane: Lane, limits: &Limits) -> Local {
     let mut local = Local::new(
         NodeId([id; 16]),
         vec![Secret::from_bytes("key", [7; 32]).unwrap()],
     );
+    local.lane = lane;
     local.limits = limits.clone();
     local
 }
 
 /// Both ends after a handshake: the dialler's, the acceptor's.
 pub(crate) fn established(a: &Limits, b: &Limits, now: Instant) -> (Established, Established) {
-    let (ends, _) = handshake(a, b, now);
+    established_on(Lane::Control, a, b, now)
+}
+
+/// The same, on a lane.
+pub(crate) fn established_on(
+    lane: Lane,
+    a: &Limits,
+    b: &Limits,
+    now: Instant,
+) -> (Established, Established) {
+    let (ends, _) = handshake(lane, a, b, now);
     ends
 }
 
 /// The four messages of a handshake.
-pub(crate) fn handshake_messages(a: &Limits, b: &Limits, now: Instant) -> Vec<Bytes> {
-    let (_, messages) = handshake(a, b, now);
+pub(crate) fn handshake_messages(lane: Lane, a: &Limits, b: &Limits, now: Instant) -> Vec<Bytes> {
+    let (_, messages) = handshake(lane, a, b, now);
     messages
 }
 
-fn handshake(a: &Limits, b: &Limits, now: Instant) -> ((Established, Established), Vec<Bytes>) {
-    let mut dialler = Dialler::new(&local(1, a), None, None, [1; 32], now);
-    let mut acceptor = Acceptor::new(&local(2, b), [2; 32], now);
+fn handshake(
+    lane: Lane,
+    a: &Limits,
+    b: &Limits,
+    now: Instant,
+) -> ((Established, Established), Vec<Bytes>) {
+    let mut dialler = Dialler::new(&local(1, lane, a), None, None, [1; 32], now);
+    let mut acceptor = Acceptor::new(&local(2, lane, b), [2; 32], now);
     let (mut to_a, mut to_b) = (BytesMut::new(), BytesMut::new());
     let mut accepted = None;
     let mut messages = Vec::new();
@@ -204,10 +220,7 @@ impl Pair {
         let now = Instant::now();
         let (dialled, accepted) = established(limits, limits, now);
         (
-            Forger {
-                keys: dialled.keys,
-                next: 0,
-            },
+            Forger::new(dialled.keys),
             End::new(accepted, limits, now),
             now,
         )
@@ -276,6 +289,10 @@ pub(crate) struct Forger {
 }
 
 impl Forger {
+    pub(crate) fn new(keys: RecordKeys) -> Self {
+        Self { keys, next: 0 }
+    }
+
     pub(crate) fn record(&mut self, body: &[u8]) -> Vec<u8> {
         let mut record = (body.len() as u32).to_le_bytes().to_vec();
         record.extend_from_slice(body);

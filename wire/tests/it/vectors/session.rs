@@ -5,7 +5,7 @@ use std::time::Instant;
 use botzilla_wire::{
     code::{CloseReason, Code, Failure},
     encoding::Encoding,
-    frame::Raw,
+    ident::Lane,
     limits::Limits,
     output::Output,
     route::{Route, Scope},
@@ -13,20 +13,13 @@ use botzilla_wire::{
 };
 use bytes::{Buf, Bytes};
 
-use super::{drive, everyone, stop};
-use crate::{
-    by_hand,
-    golden::Vectors,
-    pair::{End, Pair, SECOND, bytes_of, handshake_messages, limits, name, records},
-};
+use super::{drive, everyone, stop, tape::Tape};
+use crate::pair::{End, Pair, SECOND, bytes_of, handshake_messages, limits, name};
 
 /// A session that is recorded.
 struct Recorder {
     pair: Pair,
-    out: Vectors,
-    /// The keys and how many records there were: the dialler's, the acceptor's.
-    keys: [[u8; 32]; 2],
-    next: [u64; 2],
+    tape: Tape,
 }
 
 impl Recorder {
@@ -38,37 +31,8 @@ impl Recorder {
     fn carry(&mut self, from: usize, about: &str) {
         let now = self.pair.now;
         let bytes = self.ends()[from].transmit(now);
-        self.write(from, about, &bytes);
+        self.tape.write(from, about, &bytes);
         self.ends()[1 - from].receive(now, &bytes).unwrap();
-    }
-
-    fn write(&mut self, from: usize, about: &str, bytes: &[u8]) {
-        let who = ["dialler", "acceptor"][from];
-        self.out.section(&format!("{who}: {about}"));
-        for record in records(bytes) {
-            let seq = self.next[from];
-            self.next[from] += 1;
-            // The tag is computed by hand, so that the vectors don't only repeat what the crate does.
-            let (covered, tag) = record.split_at(record.len() - 32);
-            let input = [&seq.to_le_bytes()[..], covered].concat();
-            assert_eq!(by_hand::hmac(&self.keys[from], &input), tag);
-            let label = format!("{who} {seq}");
-            if record.len() <= 600 {
-                self.out.hex(&label, &record);
-            } else {
-                let body = &record[4..record.len() - 32];
-                let raw = Raw::split(body).unwrap();
-                self.out.hex(
-                    &format!("{label}, length and header"),
-                    &record[..4 + raw.head],
-                );
-                self.out.text(
-                    &format!("{label}, payload here"),
-                    &(body.len() - raw.head).to_string(),
-                );
-                self.out.hex(&format!("{label}, tag"), tag);
-            }
-        }
     }
 
     fn send(&mut self, from: usize, to: &Route, kind: Kind, path: &[&str], payload: &[u8]) -> u64 {
@@ -94,31 +58,13 @@ fn few() -> Limits {
 
 fn recorded() -> Recorder {
     let pair = Pair::with(&few(), &few());
-    let mut out = Vectors::new(
-        "A session, from its keys on, record by record in the order in which they were sent. Both ends\n\
-         granted 4 messages a target, else the defaults. The n-th record of an end has number n in its\n\
-         tag. Of records over 600 bytes there are the length and the header, how many bytes of the\n\
-         payload are in it, and the tag; their payloads' bytes are 00 01 02 .. ff 00 01 .. from the\n\
-         payload's beginning on.",
-    );
-    let (secret, transcript) = by_hand_keys();
-    let keys = ["botzilla 1 dialler records", "botzilla 1 acceptor records"]
-        .map(|label| by_hand::hkdf(&transcript, &secret, label));
-    out.hex("dialler's record key", &keys[0]);
-    out.hex("acceptor's record key", &keys[1]);
+    let about = "A session, from its keys on, record by record in the order in which they were sent. Both ends\n\
+        granted 4 messages a target, else the defaults.";
+    let messages = handshake_messages(Lane::Control, &few(), &few(), Instant::now());
     Recorder {
         pair,
-        out,
-        keys,
-        next: [0; 2],
+        tape: Tape::new(about, &messages),
     }
-}
-
-/// The secret, and the hash of the handshake's four messages.
-fn by_hand_keys() -> ([u8; 32], [u8; 32]) {
-    let messages = handshake_messages(&few(), &few(), Instant::now());
-    let parts: Vec<&[u8]> = messages.iter().map(|message| &message[..]).collect();
-    ([7; 32], by_hand::sha256(&parts))
 }
 
 #[test]
@@ -208,7 +154,7 @@ fn a_session_is_as_recorded() {
     let mut out = Output::new();
     s.pair.a.session.poll_transmit(s.pair.now, &mut out);
     let bytes = out.copy_to_bytes(out.remaining());
-    s.write(dialler, "asks with 400,000 bytes", &bytes);
+    s.tape.write(dialler, "asks with 400,000 bytes", &bytes);
     s.pair.b.receive(s.pair.now, &bytes).unwrap();
     assert_eq!(s.pair.a.session.cancel(handle), Some(0));
     s.carry(dialler, "aborts it half-way");
@@ -233,5 +179,5 @@ fn a_session_is_as_recorded() {
         })
     ));
     assert_eq!(s.pair.a.session.end(), []);
-    s.out.check("session.txt");
+    s.tape.check("session.txt");
 }
