@@ -7,6 +7,7 @@
 mod blob;
 mod bounded;
 mod guarded;
+mod path;
 mod strict;
 
 use bincode::enc::write::Writer;

@@ -23,6 +23,15 @@ impl MacKey {
     /// HMAC-SHA256 over `seq` (8 bytes, little endian) and `parts`, one after the other.
     #[must_use]
     pub fn tag(&self, seq: u64, parts: &[&[u8]]) -> [u8; TAG_LEN] {
+        self.tag_all(seq, parts.iter().copied())
+    }
+
+    /// The same, of parts that are nowhere in a row.
+    pub(crate) fn tag_all<'a>(
+        &self,
+        seq: u64,
+        parts: impl Iterator<Item = &'a [u8]>,
+    ) -> [u8; TAG_LEN] {
         let mut mac = self.0.clone();
         mac.update(&seq.to_le_bytes());
         for part in parts {

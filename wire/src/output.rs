@@ -82,21 +82,21 @@ impl Output {
     }
 
     /// All since the mark, in order.
-    pub(crate) fn parts(&self, mark: &Mark) -> Vec<&[u8]> {
-        let mut parts = Vec::with_capacity(2 * (self.pieces.len() - mark.pieces) + 1);
-        let mut at = mark.covered;
-        for piece in self.pieces.range(mark.pieces..) {
-            match piece {
+    pub(crate) fn parts(&self, mark: &Mark) -> impl Iterator<Item = &[u8]> {
+        let (mut at, start) = (mark.covered, mark.start);
+        let pieces = self
+            .pieces
+            .range(mark.pieces..)
+            .map(move |piece| match piece {
                 Piece::Small(len) => {
                     // The first one may begin before the mark.
-                    parts.push(&self.small[at.max(mark.start)..at + len]);
+                    let from = at.max(start);
                     at += len;
+                    &self.small[from..at]
                 }
-                Piece::Large(bytes) => parts.push(bytes),
-            }
-        }
-        parts.push(&self.small[at.max(mark.start)..]);
-        parts
+                Piece::Large(bytes) => bytes,
+            });
+        pieces.chain([&self.small[self.covered.max(start)..]])
     }
 
     /// Appends bytes without copying them.

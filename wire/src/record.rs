@@ -75,7 +75,7 @@ impl Sealer {
         let tag = if out.is_contiguous(&record.0) {
             self.key.tag(self.next, &[&out.small[start..]])
         } else {
-            self.key.tag(self.next, &out.parts(&record.0))
+            self.key.tag_all(self.next, out.parts(&record.0))
         };
         self.next += 1;
         out.small.extend_from_slice(&tag);

@@ -15,6 +15,7 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 
+use super::path::{Segment, show_path};
 use crate::{limits::Limits, text::FromText};
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], limits: &Limits) -> Result<T, String> {
@@ -38,30 +39,6 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], limits: &Limits) -> Resu
         .end()
         .map_err(|error| format!("something is left over after the value: {error}"))?;
     Ok(value)
-}
-
-/// One step on the way from the outermost value to where an error was.
-#[derive(Debug)]
-pub(super) enum Segment {
-    Name(Box<str>),
-    Index(usize),
-}
-
-/// The error with its path, which was collected inside out.
-pub(super) fn show_path(error: &str, path: Vec<Segment>) -> String {
-    if path.is_empty() {
-        return error.to_owned();
-    }
-    let mut text = String::new();
-    for segment in path.into_iter().rev() {
-        // Writing to a string doesn't fail.
-        let _ = match segment {
-            Segment::Name(name) if text.is_empty() => write!(text, "{name}"),
-            Segment::Name(name) => write!(text, ".{name}"),
-            Segment::Index(index) => write!(text, "[{index}]"),
-        };
-    }
-    format!("`{text}`: {error}")
 }
 
 struct State {

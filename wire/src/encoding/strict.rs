@@ -8,7 +8,7 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use super::guarded::{Segment, show_path};
+use super::path::{Segment, show_path};
 use crate::text;
 
 /// Where an error was, inside out. Filled only when there is one.

@@ -270,24 +270,3 @@ impl Frames for StreamSession {
         self.assembly = None;
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn an_item_s_header_takes_at_most_sixteen_bytes_in_the_plain_case() {
-        let mut out = Vec::new();
-        let header = ItemFrame {
-            id: 250,
-            seq: u64::from(u16::MAX),
-            missed: 0,
-            thinned: 0,
-            age: Duration::from_micros(65_000),
-        };
-        header.encode(6 << 20, &mut out);
-        assert!(out.len() <= 16 + 1, "{}", out.len());
-    }
-}

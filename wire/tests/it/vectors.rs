@@ -2,6 +2,7 @@
 
 mod bulk;
 mod session;
+mod streams;
 mod tape;
 
 use std::time::Duration;
@@ -10,13 +11,12 @@ use botzilla_wire::{
     code::{CloseReason, Code, EndCode},
     encoding::Encoding,
     frame::{
-        Abort, Cancel, Chunk, Close, Credit, Done, Ended, FailureFrame, Grant, ItemFrame, Message,
-        Ping, Raw, Reply, RouteFrame, SubscribeFrame, Subscribed, Unsubscribe, kind,
+        Abort, Cancel, Chunk, Close, Credit, Done, FailureFrame, Message, Ping, Raw, Reply,
+        RouteFrame, kind,
     },
     record::OVERHEAD,
     route::{Route, Scope},
     session::Kind,
-    stream::{Granted, Mode, Subscribe},
 };
 
 use crate::{
@@ -80,162 +80,6 @@ fn message(kind: Kind, route: u32, id: u32, time_left: Duration, path: &[&str]) 
         path_len: Message::path_len(&path),
         path,
     }
-}
-
-fn subscribe(id: u32) -> SubscribeFrame {
-    let subscribe = Subscribe {
-        component: name("lidar"),
-        stream: name("scan"),
-        subscriber: Some(name("planner")),
-        encoding: Encoding::Bincode,
-        fingerprint: Some(*b"\x01\x23\x45\x67\x89\xab\xcd\xef"),
-        mode: Mode::Reliable,
-        depth: 16,
-        keep_last: 1,
-        interval: Duration::from_millis(200),
-        items: 16,
-        bytes: 16 << 20,
-    };
-    SubscribeFrame { id, subscribe }
-}
-
-fn granted() -> Granted {
-    Granted {
-        incarnation: 0x0123_4567_89ab_cdef,
-        next: 41,
-        encoding: Encoding::Bincode,
-        fingerprint: Some(*b"\x01\x23\x45\x67\x89\xab\xcd\xef"),
-        mode: Mode::Reliable,
-        cuts_off: true,
-        depth: 16,
-        keep_last: 1,
-        interval: Duration::from_millis(200),
-    }
-}
-
-/// The bulk lane's frames.
-fn stream_frames(out: &mut Vectors) {
-    frame(
-        out,
-        "subscribe 0: component lidar, stream scan, reliable, bincode, depth 16, one past item, at \
-        least 200,000 us between two, 16 items and 16 MiB may be sent, fingerprint \
-        0123456789abcdef, subscriber planner",
-        |out| subscribe(0).encode(out),
-    );
-    frame(
-        out,
-        "subscribe 300: component lidar, stream scan, latest, JSON, depth 1, all items, one item \
-        and 4096 bytes may be sent",
-        |out| {
-            let mut frame = subscribe(300);
-            frame.subscribe = Subscribe {
-                subscriber: None,
-                encoding: Encoding::Json,
-                fingerprint: None,
-                mode: Mode::Latest,
-                depth: 1,
-                keep_last: 0,
-                interval: Duration::ZERO,
-                items: 1,
-                bytes: 4096,
-                ..frame.subscribe
-            };
-            frame.encode(out);
-        },
-    );
-    frame(
-        out,
-        "subscribed 0: reliable, cuts off, incarnation 0x0123456789abcdef, item 41 is next, bincode, \
-        depth 16, one past item, at least 200,000 us between two, fingerprint 0123456789abcdef",
-        |out| {
-            let granted = granted();
-            Subscribed { id: 0, granted }.encode(out);
-        },
-    );
-    frame(
-        out,
-        "subscribed 300: latest, incarnation 7, item 0 is next, JSON, depth 1, no past item, all items",
-        |out| {
-            let granted = Granted {
-                incarnation: 7,
-                next: 0,
-                encoding: Encoding::Json,
-                fingerprint: None,
-                mode: Mode::Latest,
-                cuts_off: false,
-                depth: 1,
-                keep_last: 0,
-                interval: Duration::ZERO,
-            };
-            Subscribed { id: 300, granted }.encode(out);
-        },
-    );
-    let item = |id, seq, missed, thinned, age| {
-        let age = Duration::from_micros(age);
-        ItemFrame {
-            id,
-            seq,
-            missed,
-            thinned,
-            age,
-        }
-    };
-    frame(
-        out,
-        "item 41 on 0, none left out, 250 us old, 3 bytes",
-        |out| {
-            item(0, 41, 0, 0, 250).encode(3, out);
-            out.extend_from_slice(&[1, 2, 3]);
-        },
-    );
-    frame(
-        out,
-        "item 2^32 on 300, 1 missed, 70000 thinned out, 2 s old, nothing in it",
-        |out| item(300, 1 << 32, 1, 70_000, 2_000_000).encode(0, out),
-    );
-    frame(out, "grant on 0: 20 items, 20 MiB", |out| {
-        let (items, bytes) = (20, 20 << 20);
-        Grant {
-            id: 0,
-            items,
-            bytes,
-        }
-        .encode(out);
-    });
-    for code in EndCode::ALL {
-        frame(
-            out,
-            &format!("ended 0: {code}, none left out, detail \"why\""),
-            |out| {
-                let (missed, thinned) = (0, 0);
-                Ended {
-                    id: 0,
-                    code,
-                    missed,
-                    thinned,
-                }
-                .encode(3, out);
-                out.extend_from_slice(b"why");
-            },
-        );
-    }
-    frame(
-        out,
-        "ended 300: code 300 of a later version, 2 missed, 3 thinned out, no detail",
-        |out| {
-            let code = EndCode::Unknown(300);
-            Ended {
-                id: 300,
-                code,
-                missed: 2,
-                thinned: 3,
-            }
-            .encode(0, out);
-        },
-    );
-    frame(out, "unsubscribe 0", |out| {
-        Unsubscribe { id: 0 }.encode(out)
-    });
 }
 
 #[test]
@@ -405,7 +249,7 @@ fn frames_are_as_recorded() {
         );
     }
     frame(&mut out, "ping", Ping::encode);
-    stream_frames(&mut out);
+    streams::stream_frames(&mut out);
     out.section(
         "what a version 1 skips: a frame of the unknown optional kind 0xe0, and a ping with the \
         unknown optional field 100",
@@ -422,9 +266,10 @@ fn frames_are_as_recorded() {
     out.check("frames.txt");
 }
 
-/// The lines of PROTOCOL.md's worked example: bytes, then what they are.
-fn example() -> Vec<u8> {
-    let (_, section) = PROTOCOL.split_once("\n## 16. Worked example").unwrap();
+/// The lines of a section's worked example: bytes, then what they are.
+fn example(section: &str) -> Vec<u8> {
+    let (_, section) = PROTOCOL.split_once(section).unwrap();
+    let section = section.split("\n## ").next().unwrap();
     let hex = section
         .split("```")
         .skip(1)
@@ -442,23 +287,35 @@ fn example() -> Vec<u8> {
 }
 
 #[test]
-fn the_worked_example_of_protocol_md_is_the_beginning_of_the_recorded_session() {
-    let golden =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/session.txt"))
-            .unwrap();
-    let value = |label: &str| {
-        let line = golden
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("{label}: ")));
-        line.unwrap().to_owned()
-    };
-    let expected = [value("dialler 0"), value("acceptor 0")].concat();
-    assert_eq!(hex(&example()), expected);
-    for label in ["dialler's record key", "acceptor's record key"] {
-        assert!(
-            PROTOCOL.contains(&value(label)),
-            "{label} is in the example"
-        );
+fn the_worked_examples_of_protocol_md_are_the_beginnings_of_the_recorded_sessions() {
+    for (section, file, records) in [
+        (
+            "\n## 16. Worked example",
+            "session.txt",
+            &["dialler 0", "acceptor 0"][..],
+        ),
+        (
+            "\n## 17. Streams",
+            "bulk.txt",
+            &["dialler 0", "acceptor 0", "dialler 1"],
+        ),
+    ] {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/");
+        let golden = std::fs::read_to_string(format!("{path}{file}")).unwrap();
+        let value = |label: &str| {
+            let line = golden
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("{label}: ")));
+            line.unwrap().to_owned()
+        };
+        let expected: String = records.iter().map(|label| value(label)).collect();
+        assert_eq!(hex(&example(section)), expected);
+        for label in ["dialler's record key", "acceptor's record key"] {
+            assert!(
+                PROTOCOL.contains(&value(label)),
+                "{label} is in the example"
+            );
+        }
     }
 }
 

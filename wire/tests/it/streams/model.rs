@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::{BulkPair, ask, grant_all, outgoing};
 use crate::pair::bytes_of;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Subscribe {
         reliable: bool,

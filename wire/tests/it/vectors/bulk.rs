@@ -10,7 +10,10 @@ use botzilla_wire::{
 };
 use bytes::Bytes;
 
-use super::{granted, subscribe, tape::Tape};
+use super::{
+    streams::{granted, subscribe},
+    tape::Tape,
+};
 use crate::{
     pair::{SECOND, bytes_of, handshake_messages},
     streams::{Bulk, BulkPair},
