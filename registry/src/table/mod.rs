@@ -33,7 +33,9 @@ use std::{
 
 use botzilla::directory::{
     facts::{ComponentFacts, NodeFacts},
-    messages::{Claim, Outcome, PAGE_BYTES, Register, RegisterReply, Registered, Removal},
+    messages::{
+        COMPONENT_BYTES, Claim, Outcome, PAGE_BYTES, Register, RegisterReply, Registered, Removal,
+    },
     replica::epoch_text,
 };
 use botzilla_wire::ident::NodeId;
@@ -107,7 +109,7 @@ impl Default for Rules {
             components: 65_536,
             components_per_node: 8192,
             claims: 8192,
-            component_bytes: 64 * 1024,
+            component_bytes: COMPONENT_BYTES,
             node_bytes: 16 * 1024,
             page_bytes: PAGE_BYTES,
         }

@@ -1,6 +1,9 @@
 //! What a node may register. Reasons are for the person who chose the name.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use botzilla::directory::facts::{ComponentFacts, NodeFacts};
 use botzilla_wire::ident::{Name, NodeId};
@@ -20,23 +23,27 @@ pub(super) fn check_component(component: &ComponentFacts, rules: &Rules) -> Resu
     for group in &component.groups {
         Name::new(group).map_err(|error| format!("group of {name:?}: {error}"))?;
     }
-    let messages = component.messages.iter();
-    let named = messages.map(|it| (&it.name, &it.fingerprint));
-    let streams = component.streams.iter();
-    for (part, fingerprint) in named.chain(streams.map(|it| (&it.name, &it.fingerprint))) {
-        if part.is_empty() || part.len() > 255 {
+    for message in &component.messages {
+        if message.name.is_empty() || message.name.len() > 255 {
             return Err(format!(
                 "a message of {name:?} has a name that isn't 1 to 255 bytes long"
             ));
         }
-        if fingerprint
-            .as_ref()
-            .is_some_and(|text| !is_fingerprint(text))
-        {
+        check_fingerprint(&message.name, message.fingerprint.as_deref())?;
+    }
+    let mut streams = BTreeSet::new();
+    for stream in &component.streams {
+        let part = &stream.name;
+        Name::new(part).map_err(|error| format!("stream of {name:?}: {error}"))?;
+        if part.contains('/') {
             return Err(format!(
-                "the fingerprint of {part:?} isn't 16 hexadecimal digits"
+                "the stream {part:?} of {name:?} has a `/` in its name, which only stands before it"
             ));
         }
+        if !streams.insert(part) {
+            return Err(format!("{name:?} has two streams named {part:?}"));
+        }
+        check_fingerprint(part, stream.fingerprint.as_deref())?;
     }
     let bytes = json_len(component);
     if bytes > rules.component_bytes {
@@ -48,8 +55,14 @@ pub(super) fn check_component(component: &ComponentFacts, rules: &Rules) -> Resu
     Ok(())
 }
 
-fn is_fingerprint(text: &str) -> bool {
-    text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit())
+fn check_fingerprint(part: &str, text: Option<&str>) -> Result<(), String> {
+    let is_one = |text: &str| text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if text.is_none_or(is_one) {
+        return Ok(());
+    }
+    Err(format!(
+        "the fingerprint of {part:?} isn't 16 hexadecimal digits"
+    ))
 }
 
 /// Checks a node, and adds the address that it was seen at.

@@ -4,6 +4,9 @@
 //! Its lease is renewed by the connection's pings: there is nothing to do for it but to stay connected,
 //! and a watch that is always under way is what tells when that ends.
 
+#[allow(dead_code, reason = "streams in the runtime are being built")]
+mod streams;
+
 use std::{
     future::Future,
     sync::{
@@ -18,6 +21,7 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, oneshot, watch};
 
+pub(crate) use self::streams::FoundStream;
 use super::{
     facts::{ComponentFacts, NodeFacts},
     located::{BadFacts, Located},
@@ -91,11 +95,14 @@ pub(crate) struct Resolved {
 /// What a node knows about names: its own, and everybody's. Shared by all threads of the node.
 #[derive(Debug)]
 pub(crate) struct Directory {
+    us: NodeId,
     replica: RwLock<Replica>,
     own: Mutex<Own>,
     /// There is something in `own` to be told.
     news: Notify,
     status: watch::Sender<Status>,
+    /// Counts the changes of streams, the node's own and others'.
+    streams: watch::Sender<u64>,
     /// The node ends: that the registry is lost is no news.
     leaving: AtomicBool,
     /// Those who wait for an answer about a name that somebody else asked for first.
@@ -114,12 +121,14 @@ enum Ended<E: std::error::Error + 'static> {
 }
 
 impl Directory {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(us: NodeId) -> Self {
         Self {
+            us,
             replica: RwLock::new(Replica::new()),
             own: Mutex::new(Own::default()),
             news: Notify::new(),
             status: watch::Sender::new(Status::default()),
+            streams: watch::Sender::new(0),
             leaving: AtomicBool::new(false),
             resolving: Mutex::new(FxHashMap::default()),
         }
@@ -154,8 +163,11 @@ impl Directory {
 
     /// Gives a name up, or the claim on it.
     pub(crate) fn withdraw(&self, name: &Name) {
-        self.own.lock().withdraw(name);
+        let streams_ended = self.own.lock().withdraw(name);
         self.news.notify_one();
+        if streams_ended {
+            self.streams_changed();
+        }
     }
 
     /// Gives everything up, as far as the registry can be reached in this time: the node ends.
@@ -176,7 +188,7 @@ impl Directory {
 
     /// The node's connection to another ended.
     pub(crate) fn link_lost<H: Home>(&self, home: &H, node: &NodeId) {
-        let gone = self.replica.write().link_lost(node);
+        let gone = self.write(|replica| replica.link_lost(node));
         if !gone.is_empty() {
             home.changed(&gone);
         }
@@ -238,7 +250,8 @@ impl Directory {
     }
 
     fn learn(&self, reply: ResolveReply) -> Resolved {
-        let located = self.replica.write().learn(&reply).unwrap_or_else(|error| {
+        let located = self.write(|replica| replica.learn(&reply));
+        let located = located.unwrap_or_else(|error| {
             tracing::warn!(%error, "the registry's answer about a name makes no sense");
             None
         });
@@ -365,14 +378,13 @@ impl Directory {
         if !self.own.lock().heard_from(&reply.epoch, recovering, now) {
             return Err(Ended::Restarted);
         }
-        let us = home.id();
-        let (applied, lost) = {
-            let mut replica = self.replica.write();
+        let us = self.us;
+        let (applied, lost) = self.write(|replica| {
             // To ourselves we are always connected, and yet the registry may have forgotten us.
             let applied = replica.apply(reply, |node| *node != us && home.connected(node))?;
-            let lost = self.own.lock().compare(us, &replica, &applied.changed);
-            (applied, lost)
-        };
+            let lost = self.own.lock().compare(us, replica, &applied.changed);
+            Ok::<_, BadFacts>((applied, lost))
+        })?;
         if self.own.lock().has_news() {
             self.news.notify_one();
         }
@@ -387,6 +399,9 @@ impl Directory {
     }
 
     fn names_lost<H: Home>(&self, home: &H, lost: Vec<(Name, Refused)>) {
+        if !lost.is_empty() {
+            self.streams_changed();
+        }
         for (name, why) in lost {
             tracing::error!(%name, reason = %why, "a component lost its name");
             home.name_lost(&name, &why);

@@ -62,10 +62,18 @@ pub struct MessageFacts {
 #[botzilla::data]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamFacts {
-    /// The stream's name.
+    /// The stream's name: with its component's before it, `component/stream` is what subscribers say.
     pub name: String,
+    /// The name of its items' type, for people.
+    pub type_name: String,
     /// The fingerprint of its items, 16 hex digits; none: they travel as JSON only.
     pub fingerprint: Option<String>,
+    /// It serves reliable subscribers too; otherwise all get the latest, whatever they ask for.
+    pub reliable: bool,
+    /// How many items may wait for one subscriber at most.
+    pub depth: u32,
+    /// How many past items it keeps for those who come late.
+    pub keep_last: u32,
 }
 
 /// Who holds a name, as told to somebody who may not have it.

@@ -7,7 +7,7 @@ use botzilla_wire::{
     ident::{Name, NodeId},
 };
 
-use super::facts::{Entry, NodeFacts};
+use super::facts::{Entry, NodeFacts, StreamFacts};
 
 /// A node as others know it. One for all of its components.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,10 +69,48 @@ pub struct HandlerInfo {
 /// What is known of a stream of a component elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamInfo {
-    /// The stream's name.
+    /// The stream's name, without its component's.
     pub name: Box<str>,
+    /// The name of its items' type, for people.
+    pub type_name: Box<str>,
     /// The fingerprint of its items; none: JSON only.
     pub fingerprint: Option<Fingerprint>,
+    /// It serves reliable subscribers too.
+    pub reliable: bool,
+    /// How many items may wait for one subscriber at most.
+    pub depth: u32,
+    /// How many past items it keeps for those who come late.
+    pub keep_last: u32,
+}
+
+impl StreamInfo {
+    /// Reads what the registry says about a stream.
+    ///
+    /// # Errors
+    ///
+    /// If its fingerprint is none.
+    pub fn new(facts: &StreamFacts) -> Result<Self, BadFacts> {
+        Ok(Self {
+            name: facts.name.as_str().into(),
+            type_name: facts.type_name.as_str().into(),
+            fingerprint: fingerprint(facts.fingerprint.as_deref())?,
+            reliable: facts.reliable,
+            depth: facts.depth,
+            keep_last: facts.keep_last,
+        })
+    }
+
+    /// The same as the registry is told.
+    pub fn facts(&self) -> StreamFacts {
+        StreamFacts {
+            name: self.name.to_string(),
+            type_name: self.type_name.to_string(),
+            fingerprint: self.fingerprint.map(|it| it.to_string()),
+            reliable: self.reliable,
+            depth: self.depth,
+            keep_last: self.keep_last,
+        }
+    }
 }
 
 /// Facts from the registry that make no sense.
@@ -132,13 +170,8 @@ impl Located {
         let mut streams = component
             .streams
             .iter()
-            .map(|stream| {
-                Ok(StreamInfo {
-                    name: stream.name.as_str().into(),
-                    fingerprint: fingerprint(stream.fingerprint.as_deref())?,
-                })
-            })
-            .collect::<Result<Vec<_>, BadFacts>>()?;
+            .map(StreamInfo::new)
+            .collect::<Result<Vec<_>, _>>()?;
         streams.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(Self {
             name: Name::new(&component.name)?,

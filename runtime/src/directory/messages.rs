@@ -11,6 +11,9 @@ pub const REGISTRY: &str = "registry";
 /// An answer to [`Watch`] and [`List`] is at most this long as JSON, which is longer than bincode.
 pub const PAGE_BYTES: usize = 1024 * 1024;
 
+/// What a component says about itself is at most this long as JSON.
+pub const COMPONENT_BYTES: usize = 64 * 1024;
+
 /// Announces a node and its components. Sent whole after each connection to the registry, and with
 /// what is new when components are spawned. Repeating it changes nothing.
 #[botzilla::message(reply = RegisterReply)]

@@ -8,7 +8,10 @@ mod own;
 pub mod replica;
 mod similar;
 
+#[allow(unused_imports, reason = "streams in the runtime are being built")]
+pub(crate) use client::FoundStream;
 pub(crate) use client::{Directory, Home, Resolved};
 pub use located::{BadFacts, HandlerInfo, Located, Place, StreamInfo};
-pub use own::Refused;
+pub(crate) use own::Offer;
+pub use own::{Refused, SaysTooMuch};
 pub use similar::similar;

@@ -7,8 +7,9 @@ use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
 use super::{
-    facts::{ComponentFacts, HolderFacts, NodeFacts},
-    messages::{Claim, Outcome, Register, RegisterReply, Standing, Waiting},
+    facts::{ComponentFacts, HolderFacts, NodeFacts, StreamFacts},
+    located::StreamInfo,
+    messages::{COMPONENT_BYTES, Claim, Outcome, Register, RegisterReply, Standing, Waiting},
     replica::{Replica, epoch_text},
 };
 
@@ -51,10 +52,39 @@ pub enum Refused {
 /// What became of a claim, for whoever made it.
 pub(crate) type Decision = Result<(), Refused>;
 
+/// The streams that a component offers now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Offer {
+    /// The component.
+    pub(crate) component: Name,
+    /// Tells this instance of it from those before and after.
+    pub(crate) count: u64,
+    /// Its groups.
+    pub(crate) groups: Vec<Name>,
+    /// All of its streams.
+    pub(crate) streams: Vec<StreamInfo>,
+}
+
+/// A component says more about itself than the registry takes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{component:?} would describe itself in {bytes} bytes, with this stream; the registry takes \
+     {COMPONENT_BYTES}: offer fewer streams, or split the component"
+)]
+pub struct SaysTooMuch {
+    /// The component.
+    pub component: String,
+    /// How long its facts would be as JSON.
+    pub bytes: usize,
+}
+
 /// The node's own names.
 #[derive(Debug, Default)]
 pub(super) struct Own {
     names: FxHashMap<Name, Entry>,
+    /// What its components offer, those too that have no name to claim, or haven't claimed it yet:
+    /// streams begin while a component starts.
+    offers: FxHashMap<Name, Offer>,
     /// Given up, and the registry doesn't know it yet.
     withdrawn: Vec<Name>,
     /// The registry's start that knows all that we have.
@@ -66,6 +96,8 @@ pub(super) struct Own {
 #[derive(Debug)]
 struct Entry {
     facts: ComponentFacts,
+    /// The registry has heard these facts, in this connection to it or an earlier one.
+    is_told: bool,
     state: State,
     /// Since when it is ours, or was when we last heard.
     ours: Option<Instant>,
@@ -86,11 +118,17 @@ impl Own {
     pub(super) fn announce(
         &mut self,
         name: &Name,
-        facts: ComponentFacts,
+        mut facts: ComponentFacts,
     ) -> oneshot::Receiver<Decision> {
         let (sender, receiver) = oneshot::channel();
+        if let Some(offer) = self.offers.get(name)
+            && offer.count == facts.count
+        {
+            facts.streams = stream_facts(offer);
+        }
         let entry = Entry {
             facts,
+            is_told: false,
             state: State::Untold,
             ours: None,
             waiter: Some(sender),
@@ -101,7 +139,47 @@ impl Own {
         receiver
     }
 
-    pub(super) fn withdraw(&mut self, name: &Name) {
+    /// Replaces what a component offers. Returns whether that is news.
+    pub(super) fn offer(&mut self, offer: Offer) -> Result<bool, SaysTooMuch> {
+        let known = self.offers.get(&offer.component);
+        // One that still goes down says nothing about the one that has its name now.
+        let newer = |count| count > offer.count;
+        let unchanged = known.map_or(offer.streams.is_empty(), |known| *known == offer);
+        if unchanged || known.is_some_and(|known| newer(known.count)) {
+            return Ok(false);
+        }
+        if let Some(entry) = self.names.get_mut(&offer.component)
+            && entry.facts.count == offer.count
+        {
+            let before = std::mem::replace(&mut entry.facts.streams, stream_facts(&offer));
+            // Facts are strings, numbers and lists: there is nothing in them that JSON can't carry.
+            let bytes = serde_json::to_vec(&entry.facts).map_or(usize::MAX, |json| json.len());
+            // Refused by the registry, it would lose its name.
+            if bytes > COMPONENT_BYTES {
+                entry.facts.streams = before;
+                return Err(SaysTooMuch {
+                    component: offer.component.to_string(),
+                    bytes,
+                });
+            }
+            entry.is_told = false;
+        }
+        if offer.streams.is_empty() {
+            self.offers.remove(&offer.component);
+        } else {
+            self.offers.insert(offer.component.clone(), offer);
+        }
+        Ok(true)
+    }
+
+    /// What the node's components offer.
+    pub(super) fn offers(&self) -> &FxHashMap<Name, Offer> {
+        &self.offers
+    }
+
+    /// Gives a name up, or the claim on it. Returns whether streams ended with it.
+    pub(super) fn withdraw(&mut self, name: &Name) -> bool {
+        let offered = self.offers.remove(name).is_some();
         if let Some(entry) = self.names.remove(name) {
             let refused = Refused::Withdrawn {
                 name: name.to_string(),
@@ -109,6 +187,7 @@ impl Own {
             entry.end(Err(refused));
             self.withdrawn.push(name.clone());
         }
+        offered
     }
 
     pub(super) fn all(&self) -> Vec<Name> {
@@ -116,8 +195,7 @@ impl Own {
     }
 
     pub(super) fn has_news(&self) -> bool {
-        let undecided = |entry: &Entry| !matches!(entry.state, State::Granted { .. });
-        !self.withdrawn.is_empty() || self.names.values().any(undecided)
+        !self.withdrawn.is_empty() || self.names.values().any(|entry| !entry.is_settled())
     }
 
     /// Whether the registry knows all that we had when the connection began.
@@ -142,14 +220,14 @@ impl Own {
         }
     }
 
-    /// What the registry hasn't decided, in one message. Asked for with time to wait unless some of it
-    /// is new to the registry.
+    /// What the registry hasn't decided or heard, in one message. Asked for with time to wait unless some
+    /// of it is new to the registry.
     pub(super) fn undecided(&self, node: NodeFacts, now: Instant, wait_ms: u64) -> Register {
         let undecided = || {
             let entries = self.names.values();
-            entries.filter(|it| !matches!(it.state, State::Granted { .. }))
+            entries.filter(|it| !it.is_settled())
         };
-        let all_wait = undecided().all(|it| it.state == State::Waiting);
+        let all_wait = undecided().all(|it| it.state == State::Waiting && it.is_told);
         Register {
             node,
             components: undecided().map(|it| self.claim(it, now)).collect(),
@@ -205,14 +283,17 @@ impl Own {
     ) -> Vec<(Name, Refused)> {
         let mut lost = Vec::new();
         for (claim, result) in sent.components.iter().zip(reply.results) {
-            let Some((name, entry)) = self.names.get_key_value(result.name.as_str()) else {
+            let Ok(name) = Name::new(&result.name) else {
+                continue;
+            };
+            let Some(entry) = self.names.get_mut(&name) else {
                 continue;
             };
             // Spawned anew while the message was on its way.
             if entry.facts.count != claim.component.count {
                 continue;
             }
-            let name = name.clone();
+            entry.is_told = entry.facts == claim.component;
             let refused = match result.outcome {
                 Outcome::Granted { revision } => {
                     self.granted(&name, revision, now);
@@ -270,6 +351,7 @@ impl Own {
 
     fn lose(&mut self, name: &Name, refused: Refused) -> Option<(Name, Refused)> {
         let entry = self.names.remove(name)?;
+        self.offers.remove(name);
         let was_ours = entry.ours.is_some();
         entry.end(Err(refused.clone()));
         was_ours.then(|| (name.clone(), refused))
@@ -322,12 +404,21 @@ impl Own {
 }
 
 impl Entry {
+    /// There is nothing to tell or ask the registry.
+    fn is_settled(&self) -> bool {
+        self.is_told && matches!(self.state, State::Granted { .. })
+    }
+
     fn end(self, decision: Decision) {
         if let Some(waiter) = self.waiter {
             // Whoever waited may have gone.
             let _ = waiter.send(decision);
         }
     }
+}
+
+fn stream_facts(offer: &Offer) -> Vec<StreamFacts> {
+    offer.streams.iter().map(StreamInfo::facts).collect()
 }
 
 /// A reason to wait, for the log.
@@ -344,125 +435,4 @@ impl std::fmt::Display for Because<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::directory::messages::Registered;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn name() -> Name {
-        Name::new("drive").unwrap()
-    }
-
-    fn component(count: u64) -> ComponentFacts {
-        ComponentFacts {
-            name: "drive".into(),
-            count,
-            ..ComponentFacts::default()
-        }
-    }
-
-    fn answer(recovering: bool, epoch: &str, outcome: Outcome) -> RegisterReply {
-        RegisterReply {
-            epoch: epoch.into(),
-            recovering,
-            results: vec![Registered {
-                name: "drive".into(),
-                outcome,
-            }],
-        }
-    }
-
-    fn granted(revision: u64) -> Outcome {
-        Outcome::Granted { revision }
-    }
-
-    fn connect(own: &mut Own, now: Instant, reply: RegisterReply) -> Standing {
-        own.begin();
-        let sent = own.whole(NodeFacts::default(), now);
-        assert!(own.registered(&sent, reply, now).is_empty());
-        sent.components[0].standing
-    }
-
-    fn held(seconds: u64) -> Standing {
-        Standing::Held {
-            confirmed_ms_ago: seconds * 1000,
-        }
-    }
-
-    #[test]
-    fn a_recovering_registry_s_word_confirms_nothing() {
-        let start = Instant::now();
-        let mut own = Own::default();
-        let _waiter = own.announce(&name(), component(1));
-        let reply = answer(false, "a", granted(7));
-        assert_eq!(connect(&mut own, start, reply), Standing::New);
-        assert!(own.heard_from("a", false, start + 5 * SECOND));
-        // Restarted, it says yes and yes again; what counts is what the one before said.
-        for seconds in [10, 12, 14] {
-            let reply = answer(true, "b", granted(2));
-            let now = start + Duration::from_secs(seconds);
-            assert_eq!(connect(&mut own, now, reply), held(seconds - 5));
-            assert!(own.heard_from("b", true, now));
-        }
-        assert!(own.heard_from("b", false, start + 20 * SECOND));
-        let reply = answer(false, "b", granted(2));
-        assert_eq!(connect(&mut own, start + 21 * SECOND, reply), held(1));
-    }
-
-    #[test]
-    fn an_answer_of_another_start_of_the_registry_means_to_begin_anew() {
-        let now = Instant::now();
-        let mut own = Own::default();
-        let _waiter = own.announce(&name(), component(1));
-        assert!(own.heard_from("a", false, now), "nothing was told yet");
-        connect(&mut own, now, answer(false, "a", granted(7)));
-        assert!(!own.heard_from("b", false, now));
-    }
-
-    #[test]
-    fn a_name_that_was_ours_and_waits_is_still_claimed_as_ours() {
-        let now = Instant::now();
-        let mut own = Own::default();
-        let _waiter = own.announce(&name(), component(1));
-        connect(&mut own, now, answer(false, "a", granted(7)));
-        let waiting = Outcome::Waiting {
-            reason: Waiting::Recovering,
-            left_ms: 1,
-        };
-        connect(&mut own, now, answer(false, "a", waiting));
-        assert!(own.has_news());
-        let again = own.undecided(NodeFacts::default(), now, 4000);
-        assert_eq!(
-            (again.components[0].standing, again.wait_ms),
-            (held(0), 4000)
-        );
-    }
-
-    #[test]
-    fn an_answer_about_an_earlier_instance_is_not_about_the_present_one() {
-        let now = Instant::now();
-        let mut own = Own::default();
-        let mut first = own.announce(&name(), component(1));
-        let sent = own.whole(NodeFacts::default(), now);
-        own.withdraw(&name());
-        assert!(matches!(
-            first.try_recv(),
-            Ok(Err(Refused::Withdrawn { .. }))
-        ));
-        let mut second = own.announce(&name(), component(2));
-        assert!(
-            own.take_withdrawn().is_empty(),
-            "the second claim replaces the first"
-        );
-        own.registered(&sent, answer(false, "a", granted(7)), now);
-        assert!(second.try_recv().is_err(), "nothing is decided about it");
-        let sent = own.undecided(NodeFacts::default(), now, 4000);
-        assert_eq!(sent.wait_ms, 0, "it is new to the registry");
-        own.registered(&sent, answer(false, "a", granted(8)), now);
-        assert_eq!(second.try_recv(), Ok(Ok(())));
-        assert!(!own.has_news());
-    }
-}
+mod tests;

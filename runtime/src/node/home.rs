@@ -12,7 +12,7 @@ use crate::{
     CallError, Message, SpawnError,
     config::RegistryAt,
     directory::{
-        Home, Refused,
+        Home, Offer, Refused, SaysTooMuch, StreamInfo,
         facts::{ComponentFacts, MessageFacts, NodeFacts},
         messages::REGISTRY,
     },
@@ -161,6 +161,26 @@ impl Node {
         }
     }
 
+    /// Says which streams a component of this node offers from now on: to all who look here, and as soon
+    /// as the registry can be told, to all others.
+    #[allow(dead_code, reason = "streams in the runtime are being built")]
+    pub(crate) fn set_streams(
+        &self,
+        hosted: &Hosted,
+        streams: Vec<StreamInfo>,
+    ) -> Result<(), SaysTooMuch> {
+        // Its name is another's, and so is what that name streams.
+        if hosted.is_forgotten() {
+            return Ok(());
+        }
+        self.inner().directory.set_streams(Offer {
+            component: hosted.name.clone(),
+            count: hosted.count,
+            groups: hosted.groups.clone(),
+            streams,
+        })
+    }
+
     /// Why the registry gave no answer in its time, as far as this node can tell.
     fn undecided(&self) -> String {
         let config = &self.inner().config;
@@ -204,6 +224,7 @@ fn facts(hosted: &Hosted) -> ComponentFacts {
         count: hosted.count,
         groups: hosted.groups.iter().map(ToString::to_string).collect(),
         messages: messages.collect(),
+        // What it offers by now, the directory knows.
         streams: Vec::new(),
     }
 }

@@ -1,4 +1,5 @@
 use botzilla::directory::{
+    facts::StreamFacts,
     messages::{Change, List, News, Resolve, Watch},
     replica::Replica,
 };
@@ -37,6 +38,73 @@ fn nothing_is_new_until_something_is_and_then_only_that_is_told() {
     };
     assert!(matches!(&changes[..], [Change::Removed { name, .. }] if name == "a"));
     assert!(nodes.is_empty(), "the watcher knows the node");
+}
+
+fn streaming(mut claim: Claim, stream: &str) -> Claim {
+    claim.component.streams.push(StreamFacts {
+        name: stream.into(),
+        fingerprint: Some("00112233445566ff".into()),
+        depth: 8,
+        ..StreamFacts::default()
+    });
+    claim
+}
+
+#[test]
+fn a_stream_that_begins_is_a_new_revision_of_its_component_and_told_to_watchers() {
+    let mut world = World::settled();
+    world.connect(1);
+    assert!(world.grants(1, new("lidar")));
+    let mut replica = whole_copy(&world);
+    assert!(replica.get("lidar").unwrap().streams.is_empty());
+    let before = (replica.position().1, replica.streams());
+    assert!(world.grants(1, streaming(held("lidar", 0), "scan")));
+    let reply = ask_watch(&world.table, &replica).unwrap();
+    replica.apply(reply, |_| false).unwrap();
+    let lidar = replica.get("lidar").unwrap();
+    assert_eq!(lidar.stream("scan").unwrap().depth, 8);
+    assert!(replica.position().1 > before.0 && replica.streams() > before.1);
+    // Told again, it is no news.
+    assert!(world.grants(1, streaming(held("lidar", 0), "scan")));
+    assert!(
+        world
+            .table
+            .watch(&replica.next_watch(Duration::ZERO))
+            .is_none()
+    );
+    let links = |_: NodeId| None;
+    let list = world.table.list(world.now, &links, &List::default());
+    assert_eq!(list.components[0].streams[0].name, "scan");
+}
+
+#[test]
+fn what_comes_back_to_a_restarted_registry_brings_its_streams() {
+    let mut world = World::starting();
+    world.connect(1);
+    world.send(node(1), true, vec![streaming(held("lidar", 5), "scan")]);
+    let replica = whole_copy(&world);
+    assert!(replica.is_recovering());
+    assert!(replica.get("lidar").unwrap().stream("scan").is_some());
+}
+
+#[test]
+fn a_stream_s_name_is_a_name_without_a_slash_and_once_in_its_component() {
+    let mut world = World::settled();
+    world.connect(1);
+    let wrong = [
+        (streaming(new("a"), "front/scan"), "has a `/`"),
+        (streaming(new("a"), "two words"), "stream of \"a\""),
+        (
+            streaming(streaming(new("a"), "scan"), "scan"),
+            "two streams",
+        ),
+    ];
+    for (claim, reason) in wrong {
+        let Outcome::Invalid { reason: told } = world.claim(1, claim) else {
+            panic!("it was taken");
+        };
+        assert!(told.contains(reason), "{told}");
+    }
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! The client against a registry of a few lines, on a clock that the test owns.
 
+mod streams;
+
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use serde_json::{Value, from_value, to_value};
 
 use super::*;
 use crate::directory::{
-    facts::{Entry, HolderFacts},
+    facts::{Entry, HolderFacts, StreamFacts},
     messages::{
         Change, Found, News, Outcome, RegisterReply, Registered, Removal, Standing, Waiting, Watch,
         WatchReply,
@@ -29,6 +31,8 @@ struct Registry {
     down: bool,
     revision: u64,
     names: BTreeMap<String, (NodeId, u64)>,
+    /// The streams of those that have some.
+    streams: BTreeMap<String, Vec<StreamFacts>>,
     /// All claims on these names wait.
     undecided: Vec<String>,
     removals: Vec<(u64, String, Removal)>,
@@ -100,9 +104,15 @@ impl Registry {
                     reason: Waiting::Recovering,
                     left_ms: 1,
                 },
-                Some((node, revision)) if *node == US => Outcome::Granted {
-                    revision: *revision,
-                },
+                Some((node, revision)) if *node == US => {
+                    let streams = &claim.component.streams;
+                    let mut revision = *revision;
+                    if self.streams.get(&name).is_none_or(|known| known != streams) {
+                        self.give(&name, US);
+                        revision = self.revision;
+                    }
+                    Outcome::Granted { revision }
+                }
                 Some(_) if held => Outcome::NameLost {
                     to: HolderFacts::default(),
                 },
@@ -116,6 +126,10 @@ impl Registry {
                     }
                 }
             };
+            if let Outcome::Granted { .. } = outcome {
+                let streams = claim.component.streams.clone();
+                self.streams.insert(name.clone(), streams);
+            }
             results.push(Registered { name, outcome });
         }
         names.sort_unstable();
@@ -132,7 +146,11 @@ impl Registry {
         let node_facts = || vec![facts(US), facts(OTHER)];
         let entries = |since: u64| {
             let names = self.names.iter().filter(move |it| it.1.1 > since);
-            names.map(|(name, (node, revision))| entry(name, *node, *revision))
+            names.map(|(name, (node, revision))| {
+                let mut entry = entry(name, *node, *revision);
+                entry.component.streams = self.streams.get(name).cloned().unwrap_or_default();
+                entry
+            })
         };
         let news = if msg.epoch != epoch_text(self.epoch) {
             News::Page {
@@ -282,7 +300,7 @@ async fn in_touch(directory: &Directory) {
 async fn beside<F: Future<Output = ()>>(test: impl FnOnce(Rc<Directory>, Node) -> F) {
     let node = Node::default();
     node.change(|registry| registry.revision = 1);
-    let directory = Rc::new(Directory::new());
+    let directory = Rc::new(Directory::new(US));
     let client = directory.run(&node);
     tokio::select! {
         () = client => panic!("the client never ends"),
@@ -435,7 +453,7 @@ async fn what_is_withdrawn_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn many_who_miss_a_name_ask_the_registry_once() {
     let node = Node::default();
-    let directory = Directory::new();
+    let directory = Directory::new(US);
     node.change(|registry| registry.give("lidar", OTHER));
     let lidar = name("lidar");
     let within = Duration::from_secs(1);
@@ -457,7 +475,7 @@ async fn many_who_miss_a_name_ask_the_registry_once() {
 #[tokio::test(start_paused = true)]
 async fn a_waiter_whose_time_is_over_leaves_the_one_who_asks_alone() {
     let node = Node::default();
-    let directory = Directory::new();
+    let directory = Directory::new(US);
     let lidar = name("lidar");
     let ask = |within| directory.resolve(&node, &lidar, within, Duration::ZERO);
     let mut first = Box::pin(ask(Duration::from_secs(1)));
@@ -474,7 +492,7 @@ async fn a_waiter_whose_time_is_over_leaves_the_one_who_asks_alone() {
 #[tokio::test(start_paused = true)]
 async fn who_cannot_ask_about_a_name_is_told_so_within_the_time() {
     let node = Node::default();
-    let directory = Directory::new();
+    let directory = Directory::new(US);
     node.change(|registry| registry.down = true);
     let within = Duration::from_secs(1);
     let (lidar, ask) = (name("lidar"), |name| {
