@@ -4,9 +4,6 @@
 //! Its lease is renewed by the connection's pings: there is nothing to do for it but to stay connected,
 //! and a watch that is always under way is what tells when that ends.
 
-#[allow(dead_code, reason = "streams in the runtime are being built")]
-mod streams;
-
 use std::{
     future::Future,
     sync::{
@@ -21,12 +18,11 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, oneshot, watch};
 
-pub(crate) use self::streams::FoundStream;
 use super::{
-    facts::{ComponentFacts, NodeFacts},
+    facts::{ComponentFacts, NodeFacts, StreamFacts},
     located::{BadFacts, Located},
     messages::{Deregister, Register, Resolve, ResolveReply},
-    own::{Decision, Own, Refused},
+    own::{Decision, Own, Refused, SaysTooMuch},
     replica::Replica,
 };
 use crate::Message;
@@ -95,14 +91,11 @@ pub(crate) struct Resolved {
 /// What a node knows about names: its own, and everybody's. Shared by all threads of the node.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    us: NodeId,
     replica: RwLock<Replica>,
     own: Mutex<Own>,
     /// There is something in `own` to be told.
     news: Notify,
     status: watch::Sender<Status>,
-    /// Counts the changes of streams, the node's own and others'.
-    streams: watch::Sender<u64>,
     /// The node ends: that the registry is lost is no news.
     leaving: AtomicBool,
     /// Those who wait for an answer about a name that somebody else asked for first.
@@ -121,14 +114,12 @@ enum Ended<E: std::error::Error + 'static> {
 }
 
 impl Directory {
-    pub(crate) fn new(us: NodeId) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            us,
             replica: RwLock::new(Replica::new()),
             own: Mutex::new(Own::default()),
             news: Notify::new(),
             status: watch::Sender::new(Status::default()),
-            streams: watch::Sender::new(0),
             leaving: AtomicBool::new(false),
             resolving: Mutex::new(FxHashMap::default()),
         }
@@ -163,11 +154,27 @@ impl Directory {
 
     /// Gives a name up, or the claim on it.
     pub(crate) fn withdraw(&self, name: &Name) {
-        let streams_ended = self.own.lock().withdraw(name);
+        self.own.lock().withdraw(name);
         self.news.notify_one();
-        if streams_ended {
-            self.streams_changed();
+    }
+
+    /// Says which streams an instance of one of this node's components offers from now on; as soon as
+    /// it can be told to the registry, all others learn of it. Never waits: what is said before that
+    /// goes in one message, and every start of the registry is told anew.
+    ///
+    /// An instance that was followed by another says nothing about that one, and what a component
+    /// said goes with its name.
+    pub(crate) fn set_streams(
+        &self,
+        component: &Name,
+        count: u64,
+        streams: Vec<StreamFacts>,
+    ) -> Result<(), SaysTooMuch> {
+        let is_news = self.own.lock().offer(component, count, streams)?;
+        if is_news {
+            self.news.notify_one();
         }
+        Ok(())
     }
 
     /// Gives everything up, as far as the registry can be reached in this time: the node ends.
@@ -188,7 +195,7 @@ impl Directory {
 
     /// The node's connection to another ended.
     pub(crate) fn link_lost<H: Home>(&self, home: &H, node: &NodeId) {
-        let gone = self.write(|replica| replica.link_lost(node));
+        let gone = self.replica.write().link_lost(node);
         if !gone.is_empty() {
             home.changed(&gone);
         }
@@ -250,8 +257,7 @@ impl Directory {
     }
 
     fn learn(&self, reply: ResolveReply) -> Resolved {
-        let located = self.write(|replica| replica.learn(&reply));
-        let located = located.unwrap_or_else(|error| {
+        let located = self.replica.write().learn(&reply).unwrap_or_else(|error| {
             tracing::warn!(%error, "the registry's answer about a name makes no sense");
             None
         });
@@ -378,13 +384,14 @@ impl Directory {
         if !self.own.lock().heard_from(&reply.epoch, recovering, now) {
             return Err(Ended::Restarted);
         }
-        let us = self.us;
-        let (applied, lost) = self.write(|replica| {
+        let us = home.id();
+        let (applied, lost) = {
+            let mut replica = self.replica.write();
             // To ourselves we are always connected, and yet the registry may have forgotten us.
             let applied = replica.apply(reply, |node| *node != us && home.connected(node))?;
-            let lost = self.own.lock().compare(us, replica, &applied.changed);
-            Ok::<_, BadFacts>((applied, lost))
-        })?;
+            let lost = self.own.lock().compare(us, &replica, &applied.changed);
+            (applied, lost)
+        };
         if self.own.lock().has_news() {
             self.news.notify_one();
         }
@@ -399,9 +406,6 @@ impl Directory {
     }
 
     fn names_lost<H: Home>(&self, home: &H, lost: Vec<(Name, Refused)>) {
-        if !lost.is_empty() {
-            self.streams_changed();
-        }
         for (name, why) in lost {
             tracing::error!(%name, reason = %why, "a component lost its name");
             home.name_lost(&name, &why);

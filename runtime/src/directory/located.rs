@@ -99,18 +99,6 @@ impl StreamInfo {
             keep_last: facts.keep_last,
         })
     }
-
-    /// The same as the registry is told.
-    pub fn facts(&self) -> StreamFacts {
-        StreamFacts {
-            name: self.name.to_string(),
-            type_name: self.type_name.to_string(),
-            fingerprint: self.fingerprint.map(|it| it.to_string()),
-            reliable: self.reliable,
-            depth: self.depth,
-            keep_last: self.keep_last,
-        }
-    }
 }
 
 /// Facts from the registry that make no sense.

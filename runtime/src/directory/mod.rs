@@ -8,10 +8,7 @@ mod own;
 pub mod replica;
 mod similar;
 
-#[allow(unused_imports, reason = "streams in the runtime are being built")]
-pub(crate) use client::FoundStream;
 pub(crate) use client::{Directory, Home, Resolved};
 pub use located::{BadFacts, HandlerInfo, Located, Place, StreamInfo};
-pub(crate) use own::Offer;
 pub use own::{Refused, SaysTooMuch};
 pub use similar::similar;

@@ -8,7 +8,6 @@ use tokio::sync::oneshot;
 
 use super::{
     facts::{ComponentFacts, HolderFacts, NodeFacts, StreamFacts},
-    located::StreamInfo,
     messages::{COMPONENT_BYTES, Claim, Outcome, Register, RegisterReply, Standing, Waiting},
     replica::{Replica, epoch_text},
 };
@@ -52,17 +51,11 @@ pub enum Refused {
 /// What became of a claim, for whoever made it.
 pub(crate) type Decision = Result<(), Refused>;
 
-/// The streams that a component offers now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Offer {
-    /// The component.
-    pub(crate) component: Name,
-    /// Tells this instance of it from those before and after.
-    pub(crate) count: u64,
-    /// Its groups.
-    pub(crate) groups: Vec<Name>,
-    /// All of its streams.
-    pub(crate) streams: Vec<StreamInfo>,
+/// The streams that an instance of a component offers now.
+#[derive(Debug, PartialEq, Eq)]
+struct Offer {
+    count: u64,
+    streams: Vec<StreamFacts>,
 }
 
 /// A component says more about itself than the registry takes.
@@ -82,8 +75,8 @@ pub struct SaysTooMuch {
 #[derive(Debug, Default)]
 pub(super) struct Own {
     names: FxHashMap<Name, Entry>,
-    /// What its components offer, those too that have no name to claim, or haven't claimed it yet:
-    /// streams begin while a component starts.
+    /// What its components offer, those too that haven't claimed their names yet: streams begin while a
+    /// component starts.
     offers: FxHashMap<Name, Offer>,
     /// Given up, and the registry doesn't know it yet.
     withdrawn: Vec<Name>,
@@ -124,7 +117,7 @@ impl Own {
         if let Some(offer) = self.offers.get(name)
             && offer.count == facts.count
         {
-            facts.streams = stream_facts(offer);
+            facts.streams.clone_from(&offer.streams);
         }
         let entry = Entry {
             facts,
@@ -139,47 +132,49 @@ impl Own {
         receiver
     }
 
-    /// Replaces what a component offers. Returns whether that is news.
-    pub(super) fn offer(&mut self, offer: Offer) -> Result<bool, SaysTooMuch> {
-        let known = self.offers.get(&offer.component);
+    /// An instance of a component offers these streams from now on. Returns whether that is news for
+    /// the registry.
+    pub(super) fn offer(
+        &mut self,
+        component: &Name,
+        count: u64,
+        streams: Vec<StreamFacts>,
+    ) -> Result<bool, SaysTooMuch> {
+        let known = self.offers.get(component);
         // One that still goes down says nothing about the one that has its name now.
-        let newer = |count| count > offer.count;
-        let unchanged = known.map_or(offer.streams.is_empty(), |known| *known == offer);
-        if unchanged || known.is_some_and(|known| newer(known.count)) {
+        if known.is_some_and(|known| known.count > count) {
             return Ok(false);
         }
-        if let Some(entry) = self.names.get_mut(&offer.component)
-            && entry.facts.count == offer.count
+        let mut is_news = false;
+        if let Some(entry) = self.names.get_mut(component)
+            && entry.facts.count == count
+            && entry.facts.streams != streams
         {
-            let before = std::mem::replace(&mut entry.facts.streams, stream_facts(&offer));
+            let before = std::mem::replace(&mut entry.facts.streams, streams.clone());
             // Facts are strings, numbers and lists: there is nothing in them that JSON can't carry.
             let bytes = serde_json::to_vec(&entry.facts).map_or(usize::MAX, |json| json.len());
             // Refused by the registry, it would lose its name.
             if bytes > COMPONENT_BYTES {
                 entry.facts.streams = before;
                 return Err(SaysTooMuch {
-                    component: offer.component.to_string(),
+                    component: component.to_string(),
                     bytes,
                 });
             }
             entry.is_told = false;
+            is_news = true;
         }
-        if offer.streams.is_empty() {
-            self.offers.remove(&offer.component);
+        if streams.is_empty() {
+            self.offers.remove(component);
         } else {
-            self.offers.insert(offer.component.clone(), offer);
+            let offer = Offer { count, streams };
+            self.offers.insert(component.clone(), offer);
         }
-        Ok(true)
+        Ok(is_news)
     }
 
-    /// What the node's components offer.
-    pub(super) fn offers(&self) -> &FxHashMap<Name, Offer> {
-        &self.offers
-    }
-
-    /// Gives a name up, or the claim on it. Returns whether streams ended with it.
-    pub(super) fn withdraw(&mut self, name: &Name) -> bool {
-        let offered = self.offers.remove(name).is_some();
+    pub(super) fn withdraw(&mut self, name: &Name) {
+        self.offers.remove(name);
         if let Some(entry) = self.names.remove(name) {
             let refused = Refused::Withdrawn {
                 name: name.to_string(),
@@ -187,7 +182,6 @@ impl Own {
             entry.end(Err(refused));
             self.withdrawn.push(name.clone());
         }
-        offered
     }
 
     pub(super) fn all(&self) -> Vec<Name> {
@@ -415,10 +409,6 @@ impl Entry {
             let _ = waiter.send(decision);
         }
     }
-}
-
-fn stream_facts(offer: &Offer) -> Vec<StreamFacts> {
-    offer.streams.iter().map(StreamInfo::facts).collect()
 }
 
 /// A reason to wait, for the log.

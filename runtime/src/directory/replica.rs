@@ -34,8 +34,6 @@ pub struct Replica {
     recovering: bool,
     names: FxHashMap<Name, Slot>,
     places: FxHashMap<NodeId, Kept>,
-    /// Counts what has happened to streams and to where they are.
-    streams: u64,
     /// A snapshot that is still coming in.
     pages: Option<Pages>,
     /// The first snapshot, and what changed while it came in, are there.
@@ -128,11 +126,6 @@ impl Replica {
     /// Whether all that the registry knew has come in once.
     pub fn is_whole(&self) -> bool {
         self.whole
-    }
-
-    /// Another number each time when streams have come, gone, moved or changed.
-    pub fn streams(&self) -> u64 {
-        self.streams
     }
 
     /// The registry's start and revision that this is from: equal to what its answers say.
@@ -381,7 +374,6 @@ impl Replica {
         if let Some(kept) = self.places.get_mut(&located.place.id) {
             kept.names += 1;
         }
-        self.streams += u64::from(!located.streams.is_empty());
         let slot = Slot {
             located: Arc::new(located),
             standing: Standing::Live,
@@ -414,11 +406,10 @@ impl Replica {
     }
 
     fn forget(&mut self, name: &str) {
-        if let Some(slot) = self.names.remove(name) {
-            self.streams += u64::from(!slot.located.streams.is_empty());
-            if let Some(kept) = self.places.get_mut(&slot.located.place.id) {
-                kept.names -= 1;
-            }
+        if let Some(slot) = self.names.remove(name)
+            && let Some(kept) = self.places.get_mut(&slot.located.place.id)
+        {
+            kept.names -= 1;
         }
     }
 
@@ -441,7 +432,6 @@ impl Replica {
         for slot in self.names.values_mut() {
             if slot.located.place.id == place.id {
                 Arc::make_mut(&mut slot.located).place = Arc::clone(&place);
-                self.streams += u64::from(!slot.located.streams.is_empty());
                 changed.push(slot.located.name.clone());
             }
         }

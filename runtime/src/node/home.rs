@@ -12,8 +12,8 @@ use crate::{
     CallError, Message, SpawnError,
     config::RegistryAt,
     directory::{
-        Home, Offer, Refused, SaysTooMuch, StreamInfo,
-        facts::{ComponentFacts, MessageFacts, NodeFacts},
+        Home, Refused, SaysTooMuch,
+        facts::{ComponentFacts, MessageFacts, NodeFacts, StreamFacts},
         messages::REGISTRY,
     },
     hosted::Hosted,
@@ -161,24 +161,20 @@ impl Node {
         }
     }
 
-    /// Says which streams a component of this node offers from now on: to all who look here, and as soon
-    /// as the registry can be told, to all others.
+    /// Says which streams a component of this node offers from now on: as soon as the registry can be
+    /// told, others know.
     #[allow(dead_code, reason = "streams in the runtime are being built")]
     pub(crate) fn set_streams(
         &self,
         hosted: &Hosted,
-        streams: Vec<StreamInfo>,
+        streams: Vec<StreamFacts>,
     ) -> Result<(), SaysTooMuch> {
         // Its name is another's, and so is what that name streams.
         if hosted.is_forgotten() {
             return Ok(());
         }
-        self.inner().directory.set_streams(Offer {
-            component: hosted.name.clone(),
-            count: hosted.count,
-            groups: hosted.groups.clone(),
-            streams,
-        })
+        let directory = &self.inner().directory;
+        directory.set_streams(&hosted.name, hosted.count, streams)
     }
 
     /// Why the registry gave no answer in its time, as far as this node can tell.

@@ -49,7 +49,7 @@ pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Re
             components: RwLock::default(),
             count: AtomicU64::new(0),
             links: Links::new(local, host, Settings::default()),
-            directory: Directory::new(id),
+            directory: Directory::new(),
             deadlines: Deadlines::new(now),
             conduits: Mutex::default(),
             generation: AtomicU64::new(0),

@@ -300,7 +300,7 @@ async fn in_touch(directory: &Directory) {
 async fn beside<F: Future<Output = ()>>(test: impl FnOnce(Rc<Directory>, Node) -> F) {
     let node = Node::default();
     node.change(|registry| registry.revision = 1);
-    let directory = Rc::new(Directory::new(US));
+    let directory = Rc::new(Directory::new());
     let client = directory.run(&node);
     tokio::select! {
         () = client => panic!("the client never ends"),
@@ -453,7 +453,7 @@ async fn what_is_withdrawn_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn many_who_miss_a_name_ask_the_registry_once() {
     let node = Node::default();
-    let directory = Directory::new(US);
+    let directory = Directory::new();
     node.change(|registry| registry.give("lidar", OTHER));
     let lidar = name("lidar");
     let within = Duration::from_secs(1);
@@ -475,7 +475,7 @@ async fn many_who_miss_a_name_ask_the_registry_once() {
 #[tokio::test(start_paused = true)]
 async fn a_waiter_whose_time_is_over_leaves_the_one_who_asks_alone() {
     let node = Node::default();
-    let directory = Directory::new(US);
+    let directory = Directory::new();
     let lidar = name("lidar");
     let ask = |within| directory.resolve(&node, &lidar, within, Duration::ZERO);
     let mut first = Box::pin(ask(Duration::from_secs(1)));
@@ -492,7 +492,7 @@ async fn a_waiter_whose_time_is_over_leaves_the_one_who_asks_alone() {
 #[tokio::test(start_paused = true)]
 async fn who_cannot_ask_about_a_name_is_told_so_within_the_time() {
     let node = Node::default();
-    let directory = Directory::new(US);
+    let directory = Directory::new();
     node.change(|registry| registry.down = true);
     let within = Duration::from_secs(1);
     let (lidar, ask) = (name("lidar"), |name| {

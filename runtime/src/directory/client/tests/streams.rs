@@ -1,23 +1,13 @@
 use super::*;
-use crate::directory::{located::StreamInfo, own::Offer};
 
-fn info(name: &str) -> StreamInfo {
-    StreamInfo {
+fn stream(name: &str) -> StreamFacts {
+    StreamFacts {
         name: name.into(),
         type_name: "Scan".into(),
-        fingerprint: Some(botzilla_wire::fingerprint::Fingerprint([7; 8])),
+        fingerprint: Some("00112233445566ff".into()),
         reliable: true,
         depth: 8,
         keep_last: 1,
-    }
-}
-
-fn offer(component: &str, count: u64, streams: &[&str]) -> Offer {
-    Offer {
-        component: name(component),
-        count,
-        groups: vec![name("sensors")],
-        streams: streams.iter().copied().map(info).collect(),
     }
 }
 
@@ -28,70 +18,55 @@ fn counted(name: &str, count: u64) -> ComponentFacts {
     }
 }
 
-/// `component/stream`, with a mark at those of this node.
-fn seen(directory: &Directory) -> Vec<String> {
-    let text = |it: FoundStream| {
-        let mark = if it.place.is_none() { "!" } else { "" };
-        format!("{}/{}{mark}", it.component, it.info.name)
-    };
-    directory.streams().into_iter().map(text).collect()
+/// The lidar offers these streams.
+fn offer(directory: &Directory, count: u64, streams: &[&str]) {
+    let streams = streams.iter().copied().map(stream).collect();
+    directory
+        .set_streams(&name("lidar"), count, streams)
+        .unwrap();
 }
 
-fn told(node: &Node, name: &str) -> Vec<String> {
+async fn granted(directory: &Directory, count: u64) {
+    let decision = directory.announce(&name("lidar"), counted("lidar", count));
+    assert_eq!(decision.await.unwrap(), Ok(()));
+}
+
+/// What the registry knows of the lidar's streams.
+fn told(node: &Node) -> Vec<String> {
     let registry = node.registry.borrow();
-    let streams = registry.streams.get(name).into_iter().flatten();
+    let streams = registry.streams.get("lidar").into_iter().flatten();
     streams.map(|it| it.name.clone()).collect()
 }
 
-async fn until_told(node: &Node, name: &str, streams: &[&str]) {
-    while told(node, name) != streams {
+async fn until_told(node: &Node, streams: &[&str]) {
+    while told(node) != streams {
         tokio::task::yield_now().await;
     }
-}
-
-#[test]
-fn what_the_registry_is_told_of_a_stream_is_what_it_is() {
-    let scan = info("scan");
-    assert_eq!(StreamInfo::new(&scan.facts()), Ok(scan));
-    let broken = StreamFacts {
-        fingerprint: Some("x".into()),
-        ..StreamFacts::default()
-    };
-    StreamInfo::new(&broken).unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]
 async fn streams_that_begin_before_their_component_has_its_name_are_told_with_it() {
     beside(|directory, node| async move {
-        let offered = offer("lidar", 3, &["scan"]);
-        directory.set_streams(offered).unwrap();
-        assert_eq!(seen(&directory), ["lidar/scan!"]);
-        let decision = directory.announce(&name("lidar"), counted("lidar", 3));
-        assert_eq!(decision.await.unwrap(), Ok(()));
-        assert_eq!(told(&node, "lidar"), ["scan"]);
+        offer(&directory, 3, &["scan"]);
+        granted(&directory, 3).await;
+        assert_eq!(told(&node), ["scan"]);
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_that_begin_and_end_later_are_told_and_only_when_they_are_others() {
+async fn streams_that_begin_and_end_later_are_told_in_one_message_and_keep_the_name() {
     beside(|directory, node| async move {
-        let decision = directory.announce(&name("lidar"), counted("lidar", 1));
-        decision.await.unwrap().unwrap();
+        granted(&directory, 1).await;
         in_touch(&directory).await;
         node.log();
-        let mut news = directory.streams_news();
         for streams in [&["scan"][..], &["scan"], &["raw", "scan"]] {
-            directory.set_streams(offer("lidar", 1, streams)).unwrap();
+            offer(&directory, 1, streams);
         }
-        assert!(news.has_changed().unwrap());
-        until_told(&node, "lidar", &["raw", "scan"]).await;
-        assert_eq!(node.log(), ["new lidar!"], "one message for all of it");
-        news.mark_unchanged();
-        directory.set_streams(offer("lidar", 1, &[])).unwrap();
-        assert!(news.has_changed().unwrap());
-        until_told(&node, "lidar", &[]).await;
-        assert!(seen(&directory).is_empty());
+        until_told(&node, &["raw", "scan"]).await;
+        assert_eq!(node.log(), ["new lidar!"]);
+        offer(&directory, 1, &[]);
+        until_told(&node, &[]).await;
         assert!(node.registry.borrow().names.contains_key("lidar"));
     })
     .await;
@@ -100,99 +75,73 @@ async fn streams_that_begin_and_end_later_are_told_and_only_when_they_are_others
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_restarts_is_told_of_streams_again() {
     beside(|directory, node| async move {
-        let decision = directory.announce(&name("lidar"), counted("lidar", 1));
-        decision.await.unwrap().unwrap();
-        directory.set_streams(offer("lidar", 1, &["scan"])).unwrap();
-        until_told(&node, "lidar", &["scan"]).await;
+        granted(&directory, 1).await;
+        offer(&directory, 1, &["scan"]);
+        until_told(&node, &["scan"]).await;
         in_touch(&directory).await;
         node.change(Registry::restart);
-        assert!(told(&node, "lidar").is_empty());
-        assert_eq!(seen(&directory), ["lidar/scan!"]);
+        assert!(told(&node).is_empty());
         let mut status = directory.status();
         status.wait_for(|status| !status.in_touch).await.unwrap();
         in_touch(&directory).await;
-        assert_eq!(told(&node, "lidar"), ["scan"]);
+        assert_eq!(told(&node), ["scan"]);
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_streams_of_others_are_found_by_name_and_all_together() {
+async fn the_streams_of_others_are_known_as_they_come_and_go() {
     beside(|directory, node| async move {
         in_touch(&directory).await;
-        let mut news = directory.streams_news();
         node.change(|registry| {
-            let streams = vec![info("scan").facts()];
-            registry.streams.insert("lidar".into(), streams);
+            registry
+                .streams
+                .insert("lidar".into(), vec![stream("scan")]);
             registry.give("lidar", OTHER);
         });
-        news.changed().await.unwrap();
-        let scan = directory.stream("lidar", "scan").unwrap();
-        assert_eq!((scan.node, scan.info.clone()), (OTHER, info("scan")));
-        assert_eq!(scan.place.as_ref().unwrap().id, OTHER);
-        assert!(directory.stream("lidar", "raw").is_none());
-        directory
-            .set_streams(offer("base", 1, &["odometry"]))
-            .unwrap();
-        assert_eq!(seen(&directory), ["base/odometry!", "lidar/scan"]);
-        let own = directory.stream("base", "odometry").unwrap();
-        assert!(own.node == US && own.is_in("sensors") && !own.is_in("base"));
-        // One that streams nothing is no news of streams.
-        news.mark_unchanged();
-        node.change(|registry| registry.give("quiet", OTHER));
-        while directory.get("quiet").is_none() {
+        let scan = || directory.get("lidar")?.stream("scan").cloned();
+        while scan().is_none() {
             tokio::task::yield_now().await;
         }
-        assert!(!news.has_changed().unwrap());
-        node.change(|registry| registry.forget("lidar"));
-        directory.link_lost(&node, &OTHER);
-        while directory.get("lidar").is_some() {
+        let scan = scan().unwrap();
+        assert_eq!((&*scan.type_name, scan.depth), ("Scan", 8));
+        node.change(|registry| {
+            registry.streams.clear();
+            registry.give("lidar", OTHER);
+        });
+        while directory.get("lidar").unwrap().stream("scan").is_some() {
             tokio::task::yield_now().await;
-            directory.link_lost(&node, &OTHER);
         }
-        assert!(news.has_changed().unwrap());
-        assert_eq!(seen(&directory), ["base/odometry!"]);
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_its_name_a_component_s_streams_are_gone_and_an_earlier_instance_says_nothing_more() {
+async fn streams_go_with_the_name_and_an_earlier_instance_says_nothing_more() {
     beside(|directory, node| async move {
-        directory.set_streams(offer("lidar", 1, &["scan"])).unwrap();
-        let first = directory.announce(&name("lidar"), counted("lidar", 1));
-        first.await.unwrap().unwrap();
+        offer(&directory, 1, &["scan"]);
+        granted(&directory, 1).await;
         directory.withdraw(&name("lidar"));
-        assert!(seen(&directory).is_empty());
-        directory.set_streams(offer("lidar", 2, &["raw"])).unwrap();
-        let second = directory.announce(&name("lidar"), counted("lidar", 2));
-        second.await.unwrap().unwrap();
+        granted(&directory, 2).await;
+        assert!(told(&node).is_empty());
+        offer(&directory, 2, &["raw"]);
         for late in [&["scan"][..], &[]] {
-            directory.set_streams(offer("lidar", 1, late)).unwrap();
+            offer(&directory, 1, late);
         }
-        assert_eq!(seen(&directory), ["lidar/raw!"]);
-        in_touch(&directory).await;
-        node.change(|registry| registry.give("lidar", OTHER));
-        while node.registry.borrow().lost.is_empty() {
-            tokio::task::yield_now().await;
-        }
-        assert!(
-            directory
-                .stream("lidar", "raw")
-                .is_none_or(|it| it.node == OTHER)
-        );
+        until_told(&node, &["raw"]).await;
+        assert!(!directory.own.lock().has_news());
     })
     .await;
 }
 
 #[test]
 fn more_streams_than_the_registry_takes_are_refused_and_the_component_keeps_its_name() {
-    let directory = Directory::new(US);
+    let directory = Directory::new();
     let _decision = directory.announce(&name("lidar"), counted("lidar", 1));
-    directory.set_streams(offer("lidar", 1, &["scan"])).unwrap();
-    let many: Vec<String> = (0..1000).map(|count| format!("scan-{count}")).collect();
-    let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let error = directory.set_streams(offer("lidar", 1, &many)).unwrap_err();
+    offer(&directory, 1, &["scan"]);
+    let many = (0..1000).map(|count| stream(&format!("scan-{count}")));
+    let error = directory.set_streams(&name("lidar"), 1, many.collect());
+    let error = error.unwrap_err();
     assert!(error.bytes > 65_536 && error.to_string().contains("fewer streams"));
-    assert_eq!(seen(&directory), ["lidar/scan!"]);
+    assert!(directory.own.lock().has_news(), "it is still claimed");
 }
