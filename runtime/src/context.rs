@@ -15,8 +15,8 @@ use botzilla_wire::{Limits, NodeId};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::{
-    Data, Later, Node, Replier, ambient::Ambient, answer, call::Head, hosted::Hosted,
-    reference::ComponentRef, turn::Control, watchdog,
+    Data, Later, Node, PublishError, Publisher, Qos, Replier, Subscribe, ambient::Ambient, answer,
+    call::Head, hosted::Hosted, reference::ComponentRef, turn::Control, watchdog,
 };
 
 /// What all turns of one component share; lives on the component's thread.
@@ -122,7 +122,31 @@ impl<C: 'static> Ctx<C> {
             .broadcast_from(&self.shared.hosted.name, message)
     }
 
-    /// Who sent the message, if it was a component.
+    /// Begins a stream of this component's: `component/stream` is its name elsewhere, and `stream` has
+    /// no slash. It lasts as long as the publisher that is returned, and the component.
+    ///
+    /// A component that is rebuilt after a panic loses its state and with it its publishers: it is in
+    /// `on_start` that they are best made. [`Publisher`] has an example.
+    ///
+    /// # Errors
+    ///
+    /// The name can't be one, or the component publishes that stream already.
+    pub fn publish<T: Data + Sync>(
+        &self,
+        stream: impl AsRef<str>,
+        qos: Qos,
+    ) -> Result<Publisher<T>, PublishError> {
+        let Shared { node, hosted, .. } = &*self.shared;
+        Publisher::new(node, hosted, stream.as_ref(), qos)
+    }
+
+    /// Subscribes to a stream, or to all that match a pattern, as [`Node::subscribe`] does. For items
+    /// that are to be turns of the component, mark a handler: `#[botzilla::handler(stream = "..")]`.
+    pub fn subscribe<T: Data + Sync>(&self, stream: impl Into<String>) -> Subscribe<T> {
+        self.node().subscribe(stream).by(&self.shared.hosted.name)
+    }
+
+    /// Who sent the message, or published the item, if it was a component.
     pub fn sender(&self) -> Option<&str> {
         self.head.as_ref().and_then(|head| head.sender.as_deref())
     }

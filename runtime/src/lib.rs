@@ -42,6 +42,7 @@ mod reference;
 mod restart;
 mod routes;
 mod service;
+mod stream;
 mod supervisor;
 mod tell;
 mod ticket;
@@ -49,7 +50,7 @@ mod turn;
 mod watchdog;
 
 pub use attributes::{component, data, handler, main, message, on_start, on_stop};
-pub use botzilla_wire::{Limits, NodeId};
+pub use botzilla_wire::{Blob, Limits, NodeId};
 
 pub use crate::{
     answer::{Answer, Later, Replier},
@@ -68,6 +69,10 @@ pub use crate::{
     reference::ComponentRef,
     routes::{RouteOptions, Routes},
     service::{Describe, Description, HandlerDescription, NodeReport, Report},
+    stream::{
+        Item, PublishError, Publisher, Qos, SendError, StreamError, StreamOptions, StreamReason,
+        StreamReport, Subscribe, SubscriberReport, Subscription, TrySendError, WhenFull,
+    },
     tell::Tell,
     ticket::{Flushed, Sent},
     watchdog::Blocked,
@@ -75,7 +80,10 @@ pub use crate::{
 
 /// What nearly every robot program uses.
 pub mod prelude {
-    pub use crate::{Answer, ComponentRef, Ctx, Later, Message, Node, NodeConfig, Replier};
+    pub use crate::{
+        Answer, ComponentRef, Ctx, Item, Later, Message, Node, NodeConfig, Publisher, Qos, Replier,
+        Subscription,
+    };
 }
 
 /// The first minute's program compiles.

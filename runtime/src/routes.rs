@@ -12,11 +12,12 @@ use botzilla_wire::fingerprint::Layout;
 use futures_util::future::LocalBoxFuture;
 
 use crate::{
-    Answer, Component, Ctx, Handler, Message,
+    Answer, Component, Ctx, Data, Handler, Item, Message, StreamOptions,
     call::Call,
     contain,
     context::Shared,
     ledger::Ledger,
+    stream::StreamRoute,
     turn::{self, Control, OwningTurn},
     watchdog,
 };
@@ -61,6 +62,7 @@ impl RouteOptions {
 /// The list that `Component::routes` fills.
 pub struct Routes<C> {
     pub(crate) entries: Vec<Route<C>>,
+    pub(crate) streams: Vec<StreamRoute<C>>,
 }
 
 pub(crate) struct Route<C> {
@@ -108,6 +110,7 @@ impl<C: 'static> Routes<C> {
     pub(crate) fn new() -> Self {
         Self {
             entries: Vec::new(),
+            streams: Vec::new(),
         }
     }
 
@@ -170,6 +173,33 @@ impl<C: 'static> Routes<C> {
             info: RouteInfo::of::<M>(options, concurrent),
             run,
         });
+    }
+
+    /// Adds a handler of a stream's items: each is a turn of the component.
+    pub fn add_stream<T: Data + Sync>(
+        &mut self,
+        stream: &str,
+        options: StreamOptions,
+        handler: fn(&mut C, Item<T>, &Ctx<C>),
+    ) {
+        self.streams
+            .push(StreamRoute::in_place(stream, options, handler));
+    }
+
+    /// Adds a handler of a stream's items that may wait: the component's queue waits with it.
+    pub fn add_stream_async<T: Data + Sync>(
+        &mut self,
+        stream: &str,
+        options: StreamOptions,
+        handler: for<'a> fn(&'a mut C, Item<T>, &'a Ctx<C>) -> LocalBoxFuture<'a, ()>,
+    ) {
+        self.streams
+            .push(StreamRoute::owning(stream, options, handler));
+    }
+
+    /// What keeps the component from being served, if anything does.
+    pub(crate) fn mistake(&self) -> Option<String> {
+        self.streams.iter().find_map(StreamRoute::mistake)
     }
 
     pub(crate) fn infos(&self) -> Vec<RouteInfo> {

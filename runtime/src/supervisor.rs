@@ -26,7 +26,8 @@ use crate::{
     hosted::{Hosted, Order, Status, refuse_stopped},
     mailbox::Next,
     restart::Restarts,
-    routes::{Route, Run},
+    routes::{Routes, Run},
+    stream::{StreamRun, Streams},
     turn::{Control, InPlace, Interrupt, OwningTurn, TurnEnd},
     watchdog,
 };
@@ -46,9 +47,13 @@ pub(crate) trait Life<C> {
 pub(crate) struct Supervisor<C: 'static> {
     state: Option<Box<C>>,
     life: Box<dyn Life<C>>,
-    routes: Vec<Route<C>>,
+    routes: Routes<C>,
     shared: Rc<Shared<C>>,
     hosted: Arc<Hosted>,
+    /// What its stream handlers subscribe to; they keep their places over restarts.
+    streams: Option<Streams>,
+    /// Messages and items take turns, so that neither starves the other.
+    is_items_turn: bool,
     phase: Phase<C>,
     restarts: Restarts,
     /// Calls of handlers without state.
@@ -73,7 +78,7 @@ impl<C: 'static> Supervisor<C> {
     pub(crate) fn new(
         shared: Rc<Shared<C>>,
         life: Box<dyn Life<C>>,
-        routes: Vec<Route<C>>,
+        routes: Routes<C>,
         started: oneshot::Sender<Result<(), String>>,
     ) -> Self {
         Self {
@@ -82,6 +87,8 @@ impl<C: 'static> Supervisor<C> {
             routes,
             hosted: shared.hosted.clone(),
             shared,
+            streams: None,
+            is_items_turn: true,
             phase: Phase::Building,
             restarts: Restarts::default(),
             beside: JoinSet::new(),
@@ -124,6 +131,7 @@ impl<C: 'static> Supervisor<C> {
                             self.state = Some(end.state);
                             self.phase = Phase::Idle;
                             self.hosted.set_status(Status::Running);
+                            self.begin_streams();
                             if let Some(started) = self.started.take() {
                                 drop(started.send(Ok(())));
                             }
@@ -216,6 +224,19 @@ impl<C: 'static> Supervisor<C> {
         self.hosted.order() == Order::Serve
             && self.shared.turns.borrow().is_empty()
             && self.hosted.mailbox.is_empty()
+            && !self.has_items()
+    }
+
+    /// Whether an item of a stream waits. One that is told to stop takes no more.
+    fn has_items(&self) -> bool {
+        let streams = self.streams.as_ref();
+        streams.is_some_and(|streams| self.hosted.order() == Order::Serve && streams.is_ready())
+    }
+
+    fn begin_streams(&mut self) {
+        if self.streams.is_none() && !self.routes.streams.is_empty() {
+            self.streams = Some(Streams::begin(&self.shared, &self.routes.streams));
+        }
     }
 
     fn build(&mut self) {
@@ -279,10 +300,15 @@ impl<C: 'static> Supervisor<C> {
         }
         // Timers go before ordinary messages, or a full queue would hold them up; urgent ones first.
         let due = !self.shared.turns.borrow().is_empty();
-        match self.hosted.mailbox.next(due, cx.waker()) {
-            Next::Call(call) => self.call(call, burst, cx),
+        let items = self.is_items_turn && self.has_items();
+        match self.hosted.mailbox.next(due || items, cx.waker()) {
+            Next::Call(call) => {
+                self.is_items_turn = true;
+                self.call(call, burst, cx);
+            }
             Next::Last(call) => {
                 burst.asleep = true;
+                self.is_items_turn = true;
                 self.call(call, burst, cx);
             }
             Next::Nothing if due => {
@@ -290,6 +316,10 @@ impl<C: 'static> Supervisor<C> {
                 if let Some(turn) = turn {
                     self.local(turn);
                 }
+            }
+            Next::Nothing if items || self.has_items() => {
+                self.is_items_turn = false;
+                self.item(burst, cx);
             }
             Next::Nothing if order == Order::Drain && self.beside.is_empty() => self.stop(),
             Next::Nothing => return Poll::Pending,
@@ -325,7 +355,7 @@ impl<C: 'static> Supervisor<C> {
             ));
             return;
         }
-        match &self.routes[call.route()].run {
+        match &self.routes.entries[call.route()].run {
             Run::InPlace(run) => {
                 let state = self
                     .state
@@ -359,6 +389,40 @@ impl<C: 'static> Supervisor<C> {
                 self.beside.spawn_local(run(call, self.shared.clone()));
                 // Registers this task's waker with the new one.
                 while let Poll::Ready(Some(_)) = self.beside.poll_join_next(cx) {}
+            }
+        }
+    }
+
+    /// A turn on an item of a stream.
+    fn item(&mut self, burst: &mut Burst, cx: &mut task::Context<'_>) {
+        let Some((handler, entry)) = self.streams.as_mut().and_then(Streams::pop) else {
+            return;
+        };
+        match &self.routes.streams[handler].run {
+            StreamRun::InPlace(run) => {
+                let state = self
+                    .state
+                    .as_mut()
+                    .expect("an idle component has its state");
+                if let Err(panicked) = run(state, entry, &self.shared) {
+                    if let Some(state) = self.state.take() {
+                        drop_state(state);
+                    }
+                    self.panicked(&panicked);
+                }
+            }
+            StreamRun::Owning(run) => {
+                let state = self.state.take().expect("an idle component has its state");
+                let control = Rc::new(Control::default());
+                let mut turn = run(state, entry, self.shared.clone(), control.clone());
+                match contain::catch(|| turn.as_mut().poll(cx)) {
+                    Ok(Poll::Ready(end)) => self.turned(end),
+                    Ok(Poll::Pending) => {
+                        burst.polled = true;
+                        self.phase = Phase::Running(turn, control, false);
+                    }
+                    Err(panicked) => self.turn_panicked(turn, &panicked),
+                }
             }
         }
     }
@@ -398,6 +462,7 @@ impl<C: 'static> Supervisor<C> {
     fn end(&mut self, why: String) {
         self.shared.tasks.borrow_mut().abort_all();
         self.beside.abort_all();
+        self.streams = None;
         self.hosted.close(&why);
         self.hosted.set_status(Status::Ended(why));
         self.shared.node.forget(&self.hosted);

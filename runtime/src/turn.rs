@@ -54,6 +54,10 @@ impl Control {
         self.interrupt.set(Some(why));
     }
 
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupt.get().is_some()
+    }
+
     pub(crate) fn cancel(&self) -> &Cancel {
         &self.cancel
     }
@@ -299,7 +303,8 @@ async fn contained<T>(future: impl Future<Output = T>, ambient: Ambient) -> Resu
     output
 }
 
-const NO_DEADLINE: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) const NO_DEADLINE: std::time::Duration =
+    std::time::Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A message of which only the head is known: what a hook's own asks inherit.
 impl<C> Shared<C> {

@@ -58,7 +58,7 @@ pub(super) struct State {
 }
 
 /// What was open on a connection when it ended.
-pub(super) struct Remains {
+pub(crate) struct Remains {
     tickets: Vec<(Ticket, bool)>,
     wakers: Vec<Waker>,
     why: Arc<str>,

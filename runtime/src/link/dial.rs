@@ -17,15 +17,15 @@ use tokio::{
 use wire::{handshake::HandshakeError, ident::NodeId};
 
 use super::{
-    Link,
     endpoints::{Endpoint, trial_order},
     error::{Attempt, AttemptError, ConnectError},
     handshake::{self, Meant},
+    lane::{Carrier, Connection, Socket},
     socket,
     table::Links,
 };
 
-pub(super) type Outcome = Result<Arc<Link>, ConnectError>;
+pub(super) type Outcome<L> = Result<Arc<L>, ConnectError>;
 
 /// Rounds over all addresses when a failure is one that passes by itself.
 const ROUNDS: u32 = 4;
@@ -53,26 +53,34 @@ impl std::fmt::Display for Target {
 }
 
 /// A dial in progress.
-pub(super) struct Dial {
+pub(super) struct Dial<L> {
     pub(super) target: Target,
     /// The node that is meant, or that was found at the address the last time.
     pub(super) peer: Option<NodeId>,
     /// Whether the other side may have seen our proof, and so may have accepted.
     pub(super) proving: bool,
     pub(super) abort: Option<AbortHandle>,
-    pub(super) progress: Arc<watch::Sender<Progress>>,
+    pub(super) progress: Arc<watch::Sender<Progress<L>>>,
 }
 
 /// What those who wait for a dial see.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Progress {
+pub(super) struct Progress<L> {
     tried: Vec<Attempt>,
-    pub(super) outcome: Option<Outcome>,
+    pub(super) outcome: Option<Outcome<L>>,
 }
 
-impl Dial {
+impl<L> Default for Progress<L> {
+    fn default() -> Self {
+        Self {
+            tried: Vec::new(),
+            outcome: None,
+        }
+    }
+}
+
+impl<L> Dial<L> {
     /// Ends it from outside.
-    pub(super) fn abandon(self, outcome: Outcome) {
+    pub(super) fn abandon(self, outcome: Outcome<L>) {
         if let Some(abort) = &self.abort {
             abort.abort();
         }
@@ -107,7 +115,7 @@ fn jittered(failures: u32) -> Duration {
     full.mul_f64(0.5 + random / 2.0)
 }
 
-impl Links {
+impl<C: Carrier> Links<C> {
     /// The kept connection to a node, or a new one. All who ask at the same time share one dial; the
     /// handshake proves that it is the node meant. Endpoints are `host:port`, or with a host's mark.
     ///
@@ -117,7 +125,7 @@ impl Links {
         peer: NodeId,
         endpoints: &[S],
         deadline: Instant,
-    ) -> Result<Arc<Link>, ConnectError> {
+    ) -> Result<Arc<C::Link>, ConnectError> {
         let target = Target::Node(peer);
         if peer == self.local.node {
             return Err(ConnectError::SelfDial {
@@ -155,7 +163,7 @@ impl Links {
         &self,
         address: &str,
         deadline: Instant,
-    ) -> Result<Arc<Link>, ConnectError> {
+    ) -> Result<Arc<C::Link>, ConnectError> {
         let target = Target::Address(address.into());
         if let Err(error) = Endpoint::parse(address) {
             let tried = Arc::new([Attempt {
@@ -178,7 +186,7 @@ impl Links {
         wait(waiting, &target, deadline).await
     }
 
-    fn progress_of(&self, target: &Target) -> Option<watch::Receiver<Progress>> {
+    fn progress_of(&self, target: &Target) -> Option<watch::Receiver<Progress<C::Link>>> {
         let table = self.table.lock();
         let dial = table.dials.iter().find(|dial| dial.target == *target)?;
         Some(dial.progress.subscribe())
@@ -189,7 +197,7 @@ impl Links {
         target: &Target,
         peer: Option<NodeId>,
         addresses: Vec<String>,
-    ) -> Result<watch::Receiver<Progress>, ConnectError> {
+    ) -> Result<watch::Receiver<Progress<C::Link>>, ConnectError> {
         let progress = Arc::new(watch::Sender::new(Progress::default()));
         let waiting = progress.subscribe();
         self.table.lock().dials.push(Dial {
@@ -222,11 +230,11 @@ impl Links {
     }
 }
 
-async fn wait(
-    mut waiting: watch::Receiver<Progress>,
+async fn wait<L: Connection>(
+    mut waiting: watch::Receiver<Progress<L>>,
     target: &Target,
     deadline: Instant,
-) -> Outcome {
+) -> Outcome<L> {
     let done = async {
         // Its task is gone without a word only when the links were shut down.
         let progress = waiting
@@ -248,14 +256,14 @@ async fn wait(
 }
 
 /// The task of one dial.
-struct Run {
-    links: Weak<Links>,
+struct Run<C: Carrier> {
+    links: Weak<Links<C>>,
     target: Target,
     peer: Option<NodeId>,
-    progress: Arc<watch::Sender<Progress>>,
+    progress: Arc<watch::Sender<Progress<C::Link>>>,
 }
 
-impl Run {
+impl<C: Carrier> Run<C> {
     async fn dial(self, addresses: Vec<String>) {
         let Some(until) = self
             .links
@@ -276,7 +284,7 @@ impl Run {
             .send_modify(|progress| progress.outcome = Some(outcome));
     }
 
-    async fn rounds(&self, addresses: &[String]) -> Outcome {
+    async fn rounds(&self, addresses: &[String]) -> Outcome<C::Link> {
         let mut round = 0;
         let mut crossed = 0;
         let began = Instant::now();
@@ -330,7 +338,7 @@ impl Run {
         });
     }
 
-    async fn crossing(&self, within: Duration) -> Option<Arc<Link>> {
+    async fn crossing(&self, within: Duration) -> Option<Arc<C::Link>> {
         let Some(peer) = self.peer else {
             sleep(within).await;
             return None;
@@ -348,7 +356,7 @@ impl Run {
         timeout(within, up).await.ok().flatten()
     }
 
-    async fn address(&self, address: &str) -> Result<Arc<Link>, AttemptError> {
+    async fn address(&self, address: &str) -> Result<Arc<C::Link>, AttemptError> {
         let each = self
             .links
             .upgrade()
@@ -370,12 +378,12 @@ impl Run {
         &self,
         address: SocketAddr,
         within: Duration,
-    ) -> Result<Arc<Link>, AttemptError> {
+    ) -> Result<Arc<C::Link>, AttemptError> {
         let mut stream = timeout(within, TcpStream::connect(address))
             .await
             .map_err(|_| AttemptError::NoAnswer { after: within })?
             .map_err(|error| AttemptError::connecting(&error))?;
-        socket::tune(&stream).map_err(|error| AttemptError::handshaking(&error))?;
+        socket::tune(&stream, C::LANE).map_err(|error| AttemptError::handshaking(&error))?;
         let links = self.links.upgrade().ok_or(AttemptError::CutShort)?;
         let (local, time) = (Arc::clone(&links.local), links.local.limits.handshake_time);
         let replaces = self.peer.and_then(|peer| links.last_connection(peer));
@@ -396,16 +404,17 @@ impl Run {
         let done = timeout(time, dial).await;
         let links = self.links.upgrade().ok_or(AttemptError::CutShort)?;
         match done.unwrap_or(Err(AttemptError::HandshakeTooSlow { after: time })) {
-            Ok((established, input)) => links
-                .install(
-                    established,
+            Ok((established, input)) => {
+                let first = Bytes::new();
+                let socket = Socket {
                     stream,
-                    address,
-                    Bytes::new(),
+                    first,
                     input,
-                    Some(&self.target),
-                )
-                .ok_or(AttemptError::CutShort),
+                };
+                links
+                    .install(established, socket, address, Some(&self.target))
+                    .ok_or(AttemptError::CutShort)
+            }
             Err(error) => {
                 proving(false);
                 Err(error)
@@ -443,7 +452,7 @@ fn is_self(error: &AttemptError) -> bool {
     matches!(error, AttemptError::Handshake(HandshakeError::SelfDial))
 }
 
-impl Links {
+impl<C: Carrier> Links<C> {
     /// When this target may be dialled next, if it failed lately.
     fn back_off(&self, target: &Target) -> Option<Instant> {
         self.table
@@ -454,7 +463,7 @@ impl Links {
     }
 
     /// A dial has ended.
-    fn dialled(&self, target: &Target, outcome: &Outcome) {
+    fn dialled(&self, target: &Target, outcome: &Outcome<C::Link>) {
         let mut table = self.table.lock();
         table.dials.retain(|dial| dial.target != *target);
         match outcome {

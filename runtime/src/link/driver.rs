@@ -7,21 +7,15 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    io,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{Arc, Weak},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use botzilla_wire as wire;
-use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::Sleep,
-};
+use tokio::time::Sleep;
 use wire::{
     code::{CloseReason, Code, Failure},
     limits::Limits,
@@ -29,48 +23,32 @@ use wire::{
     session::Event,
 };
 
-use super::{Ended, Host, Inbound, InboundRoute, Link, Responder, table::Links};
+use super::{
+    Ended, Host, Inbound, InboundRoute, Link, Responder,
+    lane::Socket,
+    pipe::{self, End, Pipe},
+    table::Links,
+};
 use crate::ticket::Ticket;
 
 /// Events and bytes of one poll, before others on the thread have their turn.
 const EVENTS: usize = 64;
 const BYTES: usize = 256 * 1024;
-/// The read buffer grows and shrinks between these.
-const READ_MIN: usize = 4 * 1024;
+/// The read buffer grows to this.
 const READ_MAX: usize = 256 * 1024;
-/// Bytes a second of a record that is under way, at the least; pings alone are fewer.
-const STUCK_RATE: f64 = 256.0;
 /// What a peer may name as time left, at most; clocks overflow somewhere.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Somebody else ended it, with a reason of theirs; this one is never shown.
 const REPLACED: &str = "the connection has ended";
 
-/// How a connection ended.
-pub(super) struct End {
-    why: String,
-}
-
-impl End {
-    fn cut(why: impl Into<String>) -> Self {
-        Self { why: why.into() }
-    }
-}
-
 pub(super) struct Driver {
     link: Arc<Link>,
     links: Weak<Links>,
     host: Weak<dyn Host>,
-    stream: TcpStream,
-    /// The handshake's last message, before all else.
-    first: Bytes,
-    input: BytesMut,
+    pipe: Pipe,
     /// The handshake read beyond its end.
     unread: bool,
-    read_size: usize,
-    /// Reads since the buffer was last used well.
-    small_reads: u8,
-    output: Output,
     received: Vec<Event<Ticket>>,
     events: VecDeque<Event<Ticket>>,
     routes: Vec<Option<Arc<InboundRoute>>>,
@@ -78,8 +56,6 @@ pub(super) struct Driver {
     now: Instant,
     /// When what is in `events` came.
     received_at: Instant,
-    /// Since when the input has been the same part of a record, and how much of it there was.
-    partial: Option<(Instant, usize)>,
     timer: Pin<Box<Sleep>>,
     /// Whether the timer knows our waker since it was last set.
     timer_armed: bool,
@@ -95,10 +71,8 @@ impl Driver {
         link: Arc<Link>,
         links: Weak<Links>,
         host: Weak<dyn Host>,
-        stream: TcpStream,
+        socket: Socket,
         limits: &Limits,
-        first: Bytes,
-        input: BytesMut,
     ) -> Self {
         let now = Instant::now();
         let timer = Box::pin(tokio::time::sleep(limits.ping_every));
@@ -106,19 +80,13 @@ impl Driver {
             link,
             links,
             host,
-            stream,
-            first,
-            unread: !input.is_empty(),
-            input,
-            read_size: READ_MIN,
-            small_reads: 0,
-            output: Output::new(),
+            unread: !socket.input.is_empty(),
+            pipe: Pipe::new(socket, READ_MAX),
             received: Vec::new(),
             events: VecDeque::new(),
             routes: Vec::new(),
             now,
             received_at: now,
-            partial: None,
             timer,
             timer_armed: false,
             ping_every: limits.ping_every,
@@ -160,41 +128,12 @@ impl Driver {
             if bytes == 0 {
                 return Ok(true);
             }
-            match self.read(cx) {
+            match self.pipe.read(cx) {
                 Poll::Pending => return Ok(false),
-                Poll::Ready(Ok(0)) => {
-                    return Err(End::cut(
-                        "the other side ended the connection without closing it",
-                    ));
-                }
-                Poll::Ready(Ok(count)) => bytes = bytes.saturating_sub(count),
-                Poll::Ready(Err(error)) => {
-                    return Err(End::cut(format!("reading failed: {error}")));
-                }
+                Poll::Ready(count) => bytes = bytes.saturating_sub(count?),
             }
             self.receive()?;
         }
-    }
-
-    fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(self.read_size);
-        let room = self.input.capacity() - self.input.len();
-        let read = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
-        if let Poll::Ready(Ok(count)) = read {
-            if count >= room {
-                self.read_size = (self.read_size * 2).min(READ_MAX);
-                self.small_reads = 0;
-            } else if count < self.read_size / 4 && self.read_size > READ_MIN {
-                self.small_reads += 1;
-                if self.small_reads >= 32 {
-                    self.read_size /= 2;
-                    self.small_reads = 0;
-                }
-            } else {
-                self.small_reads = 0;
-            }
-        }
-        read
     }
 
     fn receive(&mut self) -> Result<(), End> {
@@ -204,14 +143,8 @@ impl Driver {
         let Some(session) = &mut state.session else {
             return Err(End::cut(REPLACED));
         };
-        let before = self.input.len();
-        let result = session.receive(now, &mut self.input, &mut self.received);
-        let after = self.input.len();
-        if after == 0 {
-            self.partial = None;
-        } else if after < before || self.partial.is_none() {
-            self.partial = Some((now, after));
-        }
+        let before = self.pipe.input.len();
+        let result = session.receive(now, &mut self.pipe.input, &mut self.received);
         let mut wakers = Vec::new();
         if !state.waiting.is_empty() {
             for event in &self.received {
@@ -227,18 +160,16 @@ impl Driver {
         }
         if result.is_err() {
             // A last word, if the session has one: what was broken.
-            session_last_word(&mut state, now, &mut self.output);
+            session_last_word(&mut state, now, &mut self.pipe.output);
         }
         drop(state);
+        self.pipe.received(before, now);
         if let Some(Event::Closed { .. }) = self.received.last() {
             // Who wants to send from now on is to get a new connection.
             self.link.no_longer_open();
         }
         wakers.into_iter().for_each(Waker::wake);
         self.events.extend(self.received.drain(..));
-        if self.input.is_empty() && self.input.capacity() > 2 * self.read_size {
-            self.input = BytesMut::new();
-        }
         result.map_err(|error| End::cut(error.to_string()))
     }
 
@@ -286,14 +217,7 @@ impl Driver {
                 self.link.cancelled(id);
             }
             Event::Closed { reason, detail } => {
-                let mut why = match reason {
-                    CloseReason::Answer => "this side closed the connection".to_owned(),
-                    reason => format!("the other side closed the connection: {reason}"),
-                };
-                if !detail.is_empty() {
-                    why = format!("{why} ({detail})");
-                }
-                self.closed = Some(End { why });
+                self.closed = Some(pipe::closed(reason, &detail));
             }
             event => end_ticket(event),
         }
@@ -326,10 +250,8 @@ impl Driver {
         if closing.is_some_and(|since| now.duration_since(since) >= self.dead_after) {
             return Err(End::cut("the other side did not answer the close"));
         }
-        if self.is_stuck(now) {
-            return Err(End::cut(
-                "a record does not become complete: its length was altered on its way",
-            ));
+        if self.pipe.is_stuck(now, self.dead_after) {
+            return Err(End::cut(pipe::STUCK));
         }
         let idle =
             idle_after.is_some_and(|after| now.duration_since(session.last_active()) >= after);
@@ -342,11 +264,7 @@ impl Driver {
         if idle && nothing_open && closing.is_none() && !self.is_needed() {
             self.link.close(CloseReason::Idle);
         }
-        if self.input.is_empty() {
-            // An idle connection holds no memory to speak of.
-            self.input = BytesMut::new();
-            self.read_size = READ_MIN;
-        }
+        self.pipe.rest();
         self.timer.as_mut().reset(next.into());
         self.timer_armed = self.timer.as_mut().poll(cx).is_pending();
         if !self.timer_armed {
@@ -361,21 +279,11 @@ impl Driver {
             .is_some_and(|host| host.is_needed(&self.link))
     }
 
-    /// Whether a record stays incomplete while next to nothing comes. A length that was altered to a
-    /// larger one would otherwise swallow pings for half an hour before its tag is found wrong.
-    fn is_stuck(&self, now: Instant) -> bool {
-        self.partial.is_some_and(|(since, had)| {
-            let time = now.duration_since(since);
-            let came = self.input.len().saturating_sub(had);
-            time >= 2 * self.dead_after && (came as f64) < STUCK_RATE * time.as_secs_f64()
-        })
-    }
-
     /// Writes while the socket takes it. `Ok(true)`: it would take more.
     fn put_out(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut bytes = 2 * BYTES;
         loop {
-            if self.write(cx)?.is_pending() {
+            if self.pipe.write(cx)?.is_pending() {
                 // No bytes are made before the socket has taken these; only an end may wake us.
                 self.link.lock().waker = Some(cx.waker().clone());
                 return Ok(false);
@@ -387,7 +295,7 @@ impl Driver {
             let Some(session) = &mut state.session else {
                 return Err(End::cut(REPLACED));
             };
-            if !session.poll_transmit(self.now, &mut self.output) {
+            if !session.poll_transmit(self.now, &mut self.pipe.output) {
                 if let Some(end) = self.closed.take() {
                     return Err(end);
                 }
@@ -399,27 +307,7 @@ impl Driver {
                 state.waker = Some(cx.waker().clone());
                 return Ok(false);
             }
-            bytes = bytes.saturating_sub(self.output.len());
-        }
-    }
-
-    fn write(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
-        loop {
-            let written = if self.first.has_remaining() {
-                pin!(self.stream.write_buf(&mut self.first)).poll(cx)
-            } else if self.output.has_remaining() {
-                pin!(self.stream.write_buf(&mut self.output)).poll(cx)
-            } else {
-                return Ok(Poll::Ready(()));
-            };
-            match written {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(Ok(0)) => return Err(End::cut("the socket takes no more")),
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => {
-                    return Err(End::cut(format!("writing failed: {error}")));
-                }
-            }
+            bytes = bytes.saturating_sub(self.pipe.output.len());
         }
     }
 
@@ -447,7 +335,7 @@ impl Future for Driver {
             Ok(false) => Poll::Pending,
             Err(end) => {
                 // The last word is tried once; nobody waits for it.
-                let _ = this.write(cx);
+                let _ = this.pipe.write(cx);
                 this.finish(&end);
                 Poll::Ready(())
             }

@@ -14,9 +14,19 @@ use tokio::{
     task::AbortHandle,
     time::{sleep, timeout},
 };
-use wire::{handshake::HandshakeError, limits::Limits};
+use wire::{
+    handshake::{HandshakeError, RefusalCode},
+    ident::Lane,
+    limits::Limits,
+};
 
-use super::{error::AttemptError, handshake, socket, table::Links};
+use super::{
+    error::AttemptError,
+    handshake::{self, Candidate},
+    lane::{Carrier, Socket},
+    socket,
+    table::Links,
+};
 
 /// How long accepting pauses when the process or the system has run out of something.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -144,7 +154,7 @@ async fn prove(links: Weak<Links>, id: u64, mut stream: TcpStream, address: Sock
     };
     let time = local.limits.handshake_time;
     let candidate = timeout(time, async {
-        socket::tune(&stream).map_err(|error| AttemptError::handshaking(&error))?;
+        socket::tune(&stream, Lane::Control).map_err(|error| AttemptError::handshaking(&error))?;
         handshake::accept(&mut stream, &local).await
     });
     let candidate = candidate
@@ -161,18 +171,48 @@ async fn prove(links: Weak<Links>, id: u64, mut stream: TcpStream, address: Sock
             return;
         }
     };
+    match candidate.proven.lane {
+        Lane::Control => settle(links, candidate, stream, address).await,
+        Lane::Bulk => {
+            let bulk = links.carrier.host.upgrade().and_then(|host| host.bulk());
+            drop(links);
+            match bulk {
+                Some(bulk) => settle(bulk, candidate, stream, address).await,
+                None => refuse(candidate, stream, RefusalCode::Denied, time).await,
+            }
+        }
+    }
+}
+
+/// Says yes or no to a dialler that has proven itself.
+async fn settle<C: Carrier>(
+    links: Arc<Links<C>>,
+    candidate: Candidate,
+    stream: TcpStream,
+    address: SocketAddr,
+) {
     let proven = candidate.proven;
     match links.decide(&proven) {
         Ok(()) => {
             let (established, first, input) = candidate.accept();
-            links.install(established, stream, address, first, input, None);
+            let socket = Socket {
+                stream,
+                first,
+                input,
+            };
+            links.install(established, socket, address, None);
         }
         Err(code) => {
             tracing::debug!(%address, peer = %proven.peer, ?code, "a connection was refused");
+            let time = links.local.limits.handshake_time;
             drop(links);
-            let _ = timeout(time, candidate.refuse(&mut stream, code)).await;
+            refuse(candidate, stream, code, time).await;
         }
     }
+}
+
+async fn refuse(candidate: Candidate, mut stream: TcpStream, code: RefusalCode, time: Duration) {
+    let _ = timeout(time, candidate.refuse(&mut stream, code)).await;
 }
 
 fn log_refusal(address: SocketAddr, error: &HandshakeError) {

@@ -11,7 +11,11 @@
 //!      Ticket ◀───── outcomes ───────────────┤
 //!        Host ◀───── requests, up, down ─────┘
 //! ```
+//!
+//! All this is the control lane. Streams have a lane of their own, `bulk/`, whose connections are kept,
+//! dialled and accepted by the same code: `lane.rs` says what differs.
 
+mod bulk;
 mod cancels;
 mod connection;
 mod counters;
@@ -20,7 +24,9 @@ mod driver;
 mod endpoints;
 mod error;
 mod handshake;
+mod lane;
 mod listen;
+mod pipe;
 mod responder;
 mod sending;
 mod socket;
@@ -42,6 +48,7 @@ use wire::{
 };
 
 pub(crate) use self::{
+    bulk::{BulkLink, BulkLinks, FeedRef, Order},
     connection::Link,
     counters::Counters,
     endpoints::advertised,
@@ -146,6 +153,10 @@ pub(crate) trait Host: Send + Sync + 'static {
     /// Whether an idle connection is to stay, because one of the two nodes can't dial the other.
     fn is_needed(&self, _link: &Link) -> bool {
         false
+    }
+    /// The node's bulk connections, if it takes any.
+    fn bulk(&self) -> Option<Arc<BulkLinks>> {
+        None
     }
     /// What went over a connection that has ended, by route. Follows [`Host::down`].
     fn counted(&self, peer: NodeId, counters: Counters);

@@ -10,11 +10,10 @@ use std::{
 };
 
 use botzilla_wire as wire;
-use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::Notify,
     task::{AbortHandle, JoinSet},
     time::timeout_at,
@@ -22,16 +21,18 @@ use tokio::{
 use wire::{
     code::CloseReason,
     handshake::{Established, Local, Proven, RefusalCode},
-    ident::{ConnectionId, Lane, NodeId},
+    ident::{ConnectionId, NodeId},
 };
 
 use super::{
-    Host, Link,
+    BulkLinks, Host,
+    bulk::Bulk,
     dial::{BackOff, Dial, Target},
-    driver::Driver,
     error::ConnectError,
+    lane::{Carrier, Connection, Control, Socket},
     listen::{self, Unproven},
 };
+use crate::stream::Hub;
 
 /// How long a node that has gone is remembered, at least.
 const REMEMBER: Duration = Duration::from_secs(600);
@@ -62,14 +63,14 @@ pub(crate) struct LinksReport {
     pub(crate) owed: usize,
 }
 
-/// The node's table of connections, with its listener and its dials. All of its tasks run on the
-/// node's thread and end with [`Links::shutdown`].
-pub(crate) struct Links {
+/// The node's table of a lane's connections, with its listener and its dials. All of its tasks run on
+/// the node's thread and end with [`Links::shutdown`].
+pub(crate) struct Links<C: Carrier = Control> {
     pub(super) this: Weak<Self>,
     pub(super) local: Arc<Local>,
     pub(super) settings: Settings,
-    pub(super) host: Weak<dyn Host>,
-    pub(super) table: Mutex<Table>,
+    pub(super) carrier: C,
+    pub(super) table: Mutex<Table<C::Link>>,
     pub(super) unproven: Mutex<Unproven>,
     /// Somebody came or went.
     pub(super) changed: Arc<Notify>,
@@ -77,11 +78,10 @@ pub(crate) struct Links {
     tasks: Mutex<Option<JoinSet<()>>>,
 }
 
-#[derive(Default)]
-pub(super) struct Table {
-    peers: FxHashMap<NodeId, Peer>,
+pub(super) struct Table<L> {
+    peers: FxHashMap<NodeId, Peer<L>>,
     /// As many as are dialled at this moment: few.
-    pub(super) dials: Vec<Dial>,
+    pub(super) dials: Vec<Dial<L>>,
     pub(super) back_offs: FxHashMap<Target, BackOff>,
     /// Which node was found at an address that was dialled for its own sake.
     pub(super) addresses: FxHashMap<String, NodeId>,
@@ -89,27 +89,41 @@ pub(super) struct Table {
     report: LinksReport,
 }
 
-#[derive(Default)]
-struct Peer {
-    current: Option<Arc<Link>>,
+struct Peer<L> {
+    current: Option<Arc<L>>,
     last_connection: Option<ConnectionId>,
     last_heard: Option<Instant>,
     kept: bool,
 }
 
-impl Links {
-    /// An empty table. Nothing listens and nothing is dialled yet.
+impl<L> Default for Table<L> {
+    fn default() -> Self {
+        Self {
+            peers: FxHashMap::default(),
+            dials: Vec::new(),
+            back_offs: FxHashMap::default(),
+            addresses: FxHashMap::default(),
+            stopping: false,
+            report: LinksReport::default(),
+        }
+    }
+}
+
+impl<L> Default for Peer<L> {
+    fn default() -> Self {
+        Self {
+            current: None,
+            last_connection: None,
+            last_heard: None,
+            kept: false,
+        }
+    }
+}
+
+impl Links<Control> {
+    /// The control lane's. Nothing listens and nothing is dialled yet.
     pub(crate) fn new(local: Local, host: Weak<dyn Host>, settings: Settings) -> Arc<Self> {
-        Arc::new_cyclic(|this| Self {
-            this: this.clone(),
-            local: Arc::new(local),
-            settings,
-            host,
-            table: Mutex::default(),
-            unproven: Mutex::default(),
-            changed: Arc::default(),
-            tasks: Mutex::new(Some(JoinSet::new())),
-        })
+        Self::of(local, Control { host }, settings)
     }
 
     /// Begins to take connections. Runs on the node's thread.
@@ -123,22 +137,44 @@ impl Links {
         self.spawn(listen::accept_all(Arc::downgrade(self), listener));
         Ok(())
     }
+}
+
+impl BulkLinks {
+    /// The bulk lane's. Nothing is dialled yet, and its thread doesn't run.
+    pub(crate) fn bulk(local: Local, hub: Weak<Hub>, settings: Settings) -> Arc<Self> {
+        Self::of(local, Bulk::new(hub), settings)
+    }
+}
+
+impl<C: Carrier> Links<C> {
+    fn of(local: Local, carrier: C, settings: Settings) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            local: Arc::new(local),
+            settings,
+            carrier,
+            table: Mutex::default(),
+            unproven: Mutex::default(),
+            changed: Arc::default(),
+            tasks: Mutex::new(Some(JoinSet::new())),
+        })
+    }
 
     /// The connection to a node, if there is one that takes messages.
-    pub(crate) fn current(&self, peer: NodeId) -> Option<Arc<Link>> {
+    pub(crate) fn current(&self, peer: NodeId) -> Option<Arc<C::Link>> {
         let table = self.table.lock();
         let link = table.peers.get(&peer)?.current.as_ref()?;
         link.is_open().then(|| Arc::clone(link))
     }
 
     /// The connection to the node that was found at an address.
-    pub(crate) fn current_at(&self, address: &str) -> Option<Arc<Link>> {
+    pub(crate) fn current_at(&self, address: &str) -> Option<Arc<C::Link>> {
         let peer = self.table.lock().addresses.get(address).copied()?;
         self.current(peer)
     }
 
     /// All connections that are there, those that are about to end included.
-    pub(crate) fn all(&self) -> Vec<Arc<Link>> {
+    pub(crate) fn all(&self) -> Vec<Arc<C::Link>> {
         self.table
             .lock()
             .peers
@@ -185,7 +221,7 @@ impl Links {
     /// that our proof leaves: before it the other side can't have accepted, and theirs is taken. (So
     /// a dial that hangs at an address where nobody answers keeps nobody out.)
     pub(super) fn decide(&self, proven: &Proven) -> Result<(), RefusalCode> {
-        if proven.lane != Lane::Control {
+        if proven.lane != C::LANE {
             return Err(RefusalCode::Denied);
         }
         let table = self.table.lock();
@@ -221,12 +257,10 @@ impl Links {
     pub(super) fn install(
         self: &Arc<Self>,
         established: Established,
-        stream: TcpStream,
+        socket: Socket,
         address: SocketAddr,
-        first: Bytes,
-        input: BytesMut,
         dialled_as: Option<&Target>,
-    ) -> Option<Arc<Link>> {
+    ) -> Option<Arc<C::Link>> {
         let peer = established.peer;
         let old = {
             let table = self.table.lock();
@@ -242,12 +276,13 @@ impl Links {
         let limits = &self.local.limits;
         let mut table = self.table.lock();
         let entry = table.peers.entry(peer).or_default();
-        let link = Arc::new(Link::new(established, limits, address, entry.kept, now));
+        let link = Arc::new(C::link(established, limits, address, entry.kept));
         entry.current = Some(Arc::clone(&link));
         entry.last_connection = Some(link.id());
         entry.last_heard = Some(now);
         // The dial that established it ends by itself.
-        let found_by = |dial: &Dial| dial.peer == Some(peer) && Some(&dial.target) != dialled_as;
+        let found_by =
+            |dial: &Dial<C::Link>| dial.peer == Some(peer) && Some(&dial.target) != dialled_as;
         let found;
         (found, table.dials) = std::mem::take(&mut table.dials)
             .into_iter()
@@ -256,15 +291,9 @@ impl Links {
         table.prune(now);
         drop(table);
 
-        let host = self.host.clone();
-        let links = Arc::downgrade(self);
-        let driver = Driver::new(Arc::clone(&link), links, host, stream, limits, first, input);
-        tracing::debug!(%peer, %address, dialled = link.dialled(), "connected");
-        // Should the tasks be gone, the driver is dropped and with it the connection ends.
-        self.spawn(driver);
-        if let Some(host) = self.host.upgrade() {
-            host.up(&link);
-        }
+        tracing::debug!(%peer, %address, lane = %C::LANE, dialled = link.dialled(), "connected");
+        C::drive(self, &link, socket);
+        self.carrier.up(&link);
         for dial in found {
             dial.abandon(Ok(Arc::clone(&link)));
         }
@@ -273,14 +302,15 @@ impl Links {
     }
 
     /// A connection has ended; called once or more, by whoever notices.
-    pub(super) fn ended(&self, link: &Arc<Link>, why: &str) {
+    pub(super) fn ended(&self, link: &Arc<C::Link>, why: &str) {
         let Some(remains) = link.end(why) else { return };
         let peer = link.peer();
+        let LinksReport { open, owed, .. } = C::open(&remains);
         {
             let mut table = self.table.lock();
             if table.stopping {
-                table.report.open += remains.open();
-                table.report.owed += remains.owed();
+                table.report.open += open;
+                table.report.owed += owed;
             }
             if let Some(entry) = table.peers.get_mut(&peer)
                 && entry
@@ -292,18 +322,13 @@ impl Links {
                 entry.last_heard = Some(link.last_heard());
             }
         }
-        let (open, owed) = (remains.open(), remains.owed());
         let address = link.peer_address();
         if open == 0 && owed == 0 {
-            tracing::debug!(%peer, %address, why, "disconnected");
+            tracing::debug!(%peer, %address, lane = %C::LANE, why, "disconnected");
         } else {
             tracing::warn!(%peer, %address, why, open, owed, "disconnected with messages open");
         }
-        let counters = remains.end();
-        if let Some(host) = self.host.upgrade() {
-            host.down(link, why);
-            host.counted(peer, counters);
-        }
+        self.carrier.down(link, why, remains);
         self.changed.notify_waiters();
     }
 
@@ -364,7 +389,7 @@ impl Links {
     }
 }
 
-impl Table {
+impl<L> Table<L> {
     /// Forgets nodes that have long gone, so that a node which outlives many others doesn't grow.
     fn prune(&mut self, now: Instant) {
         let long_ago = |then: Instant| now.saturating_duration_since(then) >= REMEMBER;
@@ -377,7 +402,7 @@ impl Table {
     }
 }
 
-impl fmt::Debug for Links {
+impl<C: Carrier> fmt::Debug for Links<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Links")
             .field("node", &self.local.node)

@@ -163,7 +163,6 @@ impl Node {
 
     /// Says which streams a component of this node offers from now on: as soon as the registry can be
     /// told, others know.
-    #[allow(dead_code, reason = "streams in the runtime are being built")]
     pub(crate) fn set_streams(
         &self,
         hosted: &Hosted,

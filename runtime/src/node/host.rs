@@ -9,7 +9,7 @@ use crate::{
     broadcast::fan_out,
     call::{Body, Call, EncodedTo, Head, Seat, failure},
     hosted::Hosted,
-    link::{Counters, Host, Inbound, InboundRoute, Link},
+    link::{BulkLinks, Counters, Host, Inbound, InboundRoute, Link},
 };
 
 /// What an inbound route leads to.
@@ -56,6 +56,10 @@ impl Host for Inner {
             })
         };
         !self.config.short_lived && (self.endpoints().is_empty() || listed_nowhere(&self.directory))
+    }
+
+    fn bulk(&self) -> Option<Arc<BulkLinks>> {
+        Some(Arc::clone(self.hub.links()))
     }
 
     fn counted(&self, peer: NodeId, counters: Counters) {
@@ -153,6 +157,7 @@ impl Node {
             components.remove(&hosted.name);
             hosted.forget();
             drop(components);
+            self.0.hub.component_ended(hosted);
             self.0.moved();
             self.0.directory.withdraw(&hosted.name);
         }

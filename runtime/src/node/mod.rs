@@ -37,7 +37,7 @@ pub use self::{
 use crate::{
     Blocked, CallError, Message, NodeConfig, Result, broadcast::Broadcast, conduit::Conduit,
     config::RegistryAt, deadline::Deadlines, directory::Directory, hosted::Hosted, link::Links,
-    reference::ComponentRef, watchdog::Pulse,
+    reference::ComponentRef, stream::Hub, watchdog::Pulse,
 };
 
 /// A handle of a node: cheap to clone, usable from any thread.
@@ -56,6 +56,8 @@ pub(crate) struct Inner {
     links: Arc<Links>,
     directory: Directory,
     deadlines: Arc<Deadlines>,
+    /// Its streams, and what carries them.
+    hub: Arc<Hub>,
     conduits: Mutex<Conduits>,
     /// Changes whenever a target may have moved; what was looked up before is then looked up anew.
     generation: AtomicU64,
@@ -370,6 +372,10 @@ impl Node {
         &self.0.deadlines
     }
 
+    pub(crate) fn streams_hub(&self) -> &Arc<Hub> {
+        &self.0.hub
+    }
+
     pub(crate) fn generation(&self) -> &AtomicU64 {
         &self.0.generation
     }
@@ -387,6 +393,7 @@ impl Inner {
     /// What was looked up before is looked up anew.
     fn moved(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
+        self.hub.changed();
     }
 
     fn is_stopping(&self) -> bool {

@@ -146,10 +146,13 @@ impl Node {
             let _ = inner.deadlines.within(grace, hosted.ended()).await;
         }
         report.count(&components, &cut);
-        let links = inner
-            .links
-            .shutdown(deadline.max(Instant::now() + GRACE))
-            .await;
+        inner.hub.stop();
+        let until = deadline.max(Instant::now() + GRACE);
+        let (links, _) = tokio::join!(
+            inner.links.shutdown(until),
+            inner.hub.links().shutdown(until)
+        );
+        inner.hub.links().end_thread().await;
         report.unanswered = links.open as u64;
         report.owed = links.owed as u64;
         inner

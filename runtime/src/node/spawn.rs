@@ -127,7 +127,7 @@ impl<C: 'static> Spawn<C> {
             move || {
                 let thread = own_thread.then(OwnThread::current);
                 let Plan { routes, life } = plan();
-                drop(described.send(routes.infos()));
+                drop(described.send((routes.infos(), routes.mistake())));
                 actix_rt::spawn(async move {
                     // However it goes: with the component its thread ends.
                     let _thread = thread;
@@ -135,7 +135,7 @@ impl<C: 'static> Spawn<C> {
                         return;
                     };
                     let shared = Shared::new(node, hosted.clone());
-                    Supervisor::new(shared, life, routes.entries, started).start();
+                    Supervisor::new(shared, life, routes, started).start();
                     if own_thread {
                         hosted.ended().await;
                     }
@@ -153,10 +153,16 @@ impl<C: 'static> Spawn<C> {
         if !began {
             return Err(down());
         }
-        let infos = description.await.map_err(|_| SpawnError::StartFailed {
+        let (infos, mistake) = description.await.map_err(|_| SpawnError::StartFailed {
             name: name.to_string(),
             reason: "its list of handlers couldn't be made (a panic in `routes`?)".to_owned(),
         })?;
+        if let Some(reason) = mistake {
+            return Err(SpawnError::BadRoutes {
+                name: name.to_string(),
+                reason: format!("a stream handler: {reason}"),
+            });
+        }
         let hosted = node.host_component(name.clone(), groups, infos)?;
         drop(hosted_here.send(Some(hosted.clone())));
         // From here on, whatever ends this future ends the component.

@@ -19,6 +19,7 @@ use crate::{
     directory::Directory,
     link::{Host, Links, Settings},
     service,
+    stream::Hub,
     watchdog::{self, Pulse},
 };
 
@@ -48,6 +49,7 @@ pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Re
             started: now,
             components: RwLock::default(),
             count: AtomicU64::new(0),
+            hub: Hub::new(&local),
             links: Links::new(local, host, Settings::default()),
             directory: Directory::new(),
             deadlines: Deadlines::new(now),

@@ -16,6 +16,8 @@ mod misbehave;
 mod parts;
 mod remote;
 mod strangers;
+mod streams;
+mod streams_between;
 mod tidy;
 mod turns;
 mod ui;

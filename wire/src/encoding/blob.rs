@@ -1,8 +1,9 @@
 //! Bytes that are one value, not a list: images, point clouds.
 
-use std::{cell::Cell, fmt, ops::Deref};
+use std::{borrow::Cow, cell::Cell, fmt, ops::Deref};
 
 use bytes::Bytes;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     de::{Deserialize, Deserializer, Error, SeqAccess, Visitor},
     ser::{Serialize, Serializer},
@@ -105,6 +106,20 @@ impl<'de> Deserialize<'de> for Blob {
         } else {
             deserializer.deserialize_bytes(Bytewise)
         }
+    }
+}
+
+impl JsonSchema for Blob {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Blob".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "contentEncoding": "base64" })
     }
 }
 

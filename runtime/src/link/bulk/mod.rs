@@ -1,0 +1,323 @@
+//! The bulk lane: streams between two nodes, on a connection and a thread of their own.
+//!
+//! ```text
+//!   any thread                       the lane's thread                     network
+//!   publisher ──▶ port ┐
+//!   subscriber ────────┴─▶ orders ──▶ Driver { StreamSession } ◀─────────▶ socket
+//!        ▲                              │
+//!      Inbox ◀───── items by the record ┘
+//! ```
+//!
+//! The driver owns its session alone. It makes records of many hundred kilobytes at a time, and a
+//! publisher that had to wait for that would wait for as long as it takes to authenticate them: so
+//! whoever wants something of a connection leaves an order.
+
+mod driver;
+mod thread;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Waker,
+    time::Instant,
+};
+
+use botzilla_wire as wire;
+use parking_lot::Mutex;
+use wire::{
+    code::CloseReason,
+    handshake::Established,
+    ident::{ConnectionId, Lane, NodeId},
+    limits::Limits,
+    stream::{End, StreamSession, Subscribe},
+};
+
+use self::{driver::Driver, thread::LaneThread};
+use super::{
+    lane::{Carrier, Connection, Socket},
+    socket,
+    table::{Links, LinksReport},
+};
+use crate::stream::{After, Hub, Inbox, RemotePort};
+
+/// The node's bulk connections.
+pub(crate) type BulkLinks = Links<Bulk>;
+
+/// One bulk connection, as everybody but its driver sees it.
+pub(crate) struct BulkLink {
+    id: ConnectionId,
+    peer: NodeId,
+    peer_address: SocketAddr,
+    dialled: bool,
+    payload_max: usize,
+    is_open: AtomicBool,
+    orders: Mutex<Orders>,
+    last_heard: Mutex<Instant>,
+    /// The session, until the driver has it.
+    session: Mutex<Option<Box<StreamSession>>>,
+}
+
+struct Orders {
+    list: Vec<Order>,
+    /// The driver's, if it sleeps: who adds an order takes it and wakes.
+    waker: Option<Waker>,
+    has_ended: bool,
+    is_draining: bool,
+    close: Option<CloseReason>,
+}
+
+/// Something to be done on a connection.
+pub(crate) enum Order {
+    /// A subscriber here wants a stream of the peer's.
+    Subscribe {
+        feed: FeedRef,
+        request: Box<Subscribe>,
+    },
+    /// It no longer does.
+    Unsubscribe { feed: u64 },
+    /// It has taken items: so many more may come.
+    Consumed { feed: u64, items: u64, bytes: u64 },
+    /// A publisher here has items for a subscriber of the peer's.
+    Items(Arc<RemotePort>),
+    /// It has no more for it.
+    End(Arc<RemotePort>, End),
+}
+
+/// Where the items of a subscription go.
+#[derive(Clone)]
+pub(crate) struct FeedRef {
+    pub(crate) number: u64,
+    pub(crate) inbox: Weak<Inbox>,
+    pub(crate) name: Arc<str>,
+}
+
+impl FeedRef {
+    /// Its connection is gone.
+    fn lost(&self, after: &mut After) {
+        if let Some(inbox) = self.inbox.upgrade() {
+            inbox.lost(&self.name, self.number, after);
+        }
+    }
+}
+
+/// The connection has ended.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+impl BulkLink {
+    fn new(established: Established, limits: &Limits, peer_address: SocketAddr) -> Self {
+        let now = Instant::now();
+        Self {
+            id: established.connection,
+            peer: established.peer,
+            peer_address,
+            dialled: established.dialled,
+            payload_max: established.peer_limits.payload,
+            is_open: AtomicBool::new(true),
+            orders: Mutex::new(Orders {
+                list: Vec::new(),
+                waker: None,
+                has_ended: false,
+                is_draining: false,
+                close: None,
+            }),
+            last_heard: Mutex::new(now),
+            session: Mutex::new(Some(Box::new(StreamSession::new(established, limits, now)))),
+        }
+    }
+
+    /// The node on the other side.
+    pub(crate) fn peer(&self) -> NodeId {
+        self.peer
+    }
+
+    /// The largest item that the other side takes.
+    pub(crate) fn payload_max(&self) -> usize {
+        self.payload_max
+    }
+
+    /// Leaves an order. The waker is to be woken once all locks are given back.
+    pub(crate) fn order(&self, order: Order) -> Result<Option<Waker>, Gone> {
+        let mut orders = self.orders.lock();
+        if orders.has_ended {
+            drop(orders);
+            // Not under the lock: it may be the last to hold a publisher's items.
+            drop(order);
+            return Err(Gone);
+        }
+        orders.list.push(order);
+        Ok(orders.waker.take())
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Orders)) {
+        let waker = {
+            let mut orders = self.orders.lock();
+            change(&mut orders);
+            orders.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Connection for BulkLink {
+    /// Orders that were not carried out.
+    type Remains = Vec<Order>;
+
+    fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    fn peer(&self) -> NodeId {
+        self.peer
+    }
+
+    fn peer_address(&self) -> SocketAddr {
+        self.peer_address
+    }
+
+    fn dialled(&self) -> bool {
+        self.dialled
+    }
+
+    fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Acquire)
+    }
+
+    fn last_heard(&self) -> Instant {
+        *self.last_heard.lock()
+    }
+
+    fn keep(&self, _: bool) {}
+
+    fn drain(&self) {
+        self.tell(|orders| orders.is_draining = true);
+    }
+
+    fn close(&self, why: CloseReason) {
+        self.is_open.store(false, Ordering::Release);
+        self.tell(|orders| orders.close = Some(why));
+    }
+
+    fn end(&self, _: &str) -> Option<Vec<Order>> {
+        self.is_open.store(false, Ordering::Release);
+        let mut orders = self.orders.lock();
+        if std::mem::replace(&mut orders.has_ended, true) {
+            return None;
+        }
+        let waker = orders.waker.take();
+        let list = std::mem::take(&mut orders.list);
+        drop(orders);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Some(list)
+    }
+}
+
+/// Streams.
+pub(crate) struct Bulk {
+    hub: Weak<Hub>,
+    thread: LaneThread,
+}
+
+impl Bulk {
+    pub(super) fn new(hub: Weak<Hub>) -> Self {
+        Self {
+            hub,
+            thread: LaneThread::default(),
+        }
+    }
+}
+
+impl Carrier for Bulk {
+    const LANE: Lane = Lane::Bulk;
+    type Link = BulkLink;
+
+    fn link(established: Established, limits: &Limits, address: SocketAddr, _: bool) -> BulkLink {
+        BulkLink::new(established, limits, address)
+    }
+
+    fn drive(links: &Arc<BulkLinks>, link: &Arc<BulkLink>, socket: Socket) {
+        let (weak, hub) = (Arc::downgrade(links), links.carrier.hub.clone());
+        let limits = links.local.limits.clone();
+        let Some(session) = link.session.lock().take() else {
+            return;
+        };
+        let moved = link.clone();
+        // A socket belongs to the thread that looks for its events: it was made on another.
+        let stream = socket.stream.into_std();
+        let (first, input) = (socket.first, socket.input);
+        let run = async move {
+            let stream = stream.and_then(|stream| {
+                let stream = tokio::net::TcpStream::from_std(stream)?;
+                socket::tune(&stream, Lane::Bulk)?;
+                Ok(stream)
+            });
+            match stream {
+                Ok(stream) => {
+                    let socket = Socket {
+                        stream,
+                        first,
+                        input,
+                    };
+                    Driver::new(moved, weak, hub, *session, socket, &limits).await;
+                }
+                Err(error) => {
+                    if let Some(links) = weak.upgrade() {
+                        links.ended(&moved, &format!("the socket can't be used ({error})"));
+                    }
+                }
+            }
+        };
+        if !links.carrier.thread.spawn(run) {
+            links.ended(link, "this node has ended its connections");
+        }
+    }
+
+    fn up(&self, _: &Arc<BulkLink>) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.changed();
+        }
+    }
+
+    fn open(_: &Vec<Order>) -> LinksReport {
+        LinksReport::default()
+    }
+
+    fn down(&self, _: &Arc<BulkLink>, _: &str, remains: Vec<Order>) {
+        let mut after = After::default();
+        for order in &remains {
+            if let Order::Subscribe { feed, .. } = order {
+                feed.lost(&mut after);
+            }
+        }
+        drop(after);
+        drop(remains);
+        if let Some(hub) = self.hub.upgrade() {
+            hub.changed();
+        }
+    }
+}
+
+impl BulkLinks {
+    /// Ends the lane's thread. Nothing of it runs afterwards.
+    pub(crate) async fn end_thread(&self) {
+        self.carrier.thread.end().await;
+    }
+}
+
+impl fmt::Debug for BulkLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BulkLink")
+            .field("id", &self.id)
+            .field("peer", &self.peer)
+            .field("open", &self.is_open())
+            .finish_non_exhaustive()
+    }
+}

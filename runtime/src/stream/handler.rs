@@ -1,0 +1,294 @@
+//! Handlers of streams: a component's turns on items.
+
+use std::{fmt, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Instant};
+
+use botzilla_wire::stream::Mode;
+use futures_util::future::LocalBoxFuture;
+
+use super::{
+    Item, StreamError,
+    after::After,
+    inbox::{Inbox, Popped},
+    item::Entry,
+    name::Selector,
+    subscribe::{self, decode_typed, open, typed_form},
+    wish::Wish,
+};
+use crate::{
+    Ctx, Data,
+    ambient::Ambient,
+    call::Head,
+    contain::{self, Panicked},
+    context::Shared,
+    hosted::Hosted,
+    turn::{Control, NO_DEADLINE, OwningTurn, TurnEnd},
+};
+
+/// How a handler's stream is subscribed to. The default: as published.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StreamOptions {
+    latest: Option<u32>,
+    reliable: bool,
+    depth: Option<u32>,
+    at_most: Option<f64>,
+}
+
+impl StreamOptions {
+    /// The default.
+    pub const fn new() -> Self {
+        Self {
+            latest: None,
+            reliable: false,
+            depth: None,
+            at_most: None,
+        }
+    }
+
+    /// The newest so many items; the oldest are dropped for newer ones.
+    pub const fn latest(mut self, items: u32) -> Self {
+        self.latest = Some(items);
+        self
+    }
+
+    /// Every item, as far as the publisher is reliable.
+    pub const fn reliable(mut self, reliable: bool) -> Self {
+        self.reliable = reliable;
+        self
+    }
+
+    /// How many items may wait.
+    pub const fn depth(mut self, items: u32) -> Self {
+        self.depth = Some(items);
+        self
+    }
+
+    /// At most so many items a second.
+    pub const fn at_most(mut self, hz: f64) -> Self {
+        self.at_most = Some(hz);
+        self
+    }
+}
+
+/// A handler of a stream, listed.
+pub(crate) struct StreamRoute<C> {
+    selector: Result<Selector, String>,
+    wish: Wish,
+    pub(crate) run: StreamRun<C>,
+}
+
+pub(crate) enum StreamRun<C> {
+    InPlace(InPlace<C>),
+    Owning(Owning<C>),
+}
+
+type InPlace<C> = Box<dyn Fn(&mut C, Entry, &Rc<Shared<C>>) -> Result<(), Panicked>>;
+type Owning<C> = Box<dyn Fn(Box<C>, Entry, Rc<Shared<C>>, Rc<Control>) -> OwningTurn<C>>;
+
+impl<C: 'static> StreamRoute<C> {
+    pub(crate) fn in_place<T: Data + Sync>(
+        stream: &str,
+        options: StreamOptions,
+        handler: fn(&mut C, Item<T>, &Ctx<C>),
+    ) -> Self {
+        let run = Box::new(move |state: &mut C, entry, shared: &Rc<Shared<C>>| {
+            let Some((item, head)) = take::<C, T>(entry, shared) else {
+                return Ok(());
+            };
+            let ctx = Ctx::for_call(shared.clone(), head, None);
+            contain::catch(|| handler(state, item, &ctx))
+        });
+        Self::new::<T>(stream, options, StreamRun::InPlace(run))
+    }
+
+    pub(crate) fn owning<T: Data + Sync>(
+        stream: &str,
+        options: StreamOptions,
+        handler: for<'a> fn(&'a mut C, Item<T>, &'a Ctx<C>) -> LocalBoxFuture<'a, ()>,
+    ) -> Self {
+        let run = Box::new(
+            move |mut state: Box<C>, entry, shared: Rc<Shared<C>>, control: Rc<Control>| {
+                let turn = async move {
+                    let mut panicked = None;
+                    if let Some((item, head)) = take::<C, T>(entry, &shared) {
+                        let ambient = shared.ambient(&head);
+                        let ctx = Ctx::for_call(shared, head, Some(control.clone()));
+                        panicked = match contain::catch(|| handler(&mut state, item, &ctx)) {
+                            Ok(future) => drive(future, ambient, &control).await.err(),
+                            Err(panicked) => Some(panicked),
+                        };
+                    }
+                    TurnEnd {
+                        state,
+                        panicked,
+                        refused: None,
+                    }
+                };
+                Box::pin(turn) as OwningTurn<C>
+            },
+        );
+        Self::new::<T>(stream, options, StreamRun::Owning(run))
+    }
+
+    fn new<T: Data + Sync>(stream: &str, options: StreamOptions, run: StreamRun<C>) -> Self {
+        let mut wish = Wish::new(typed_form::<T>());
+        if let Some(items) = options.latest {
+            (wish.mode, wish.depth) = (Some(Mode::Latest), items.max(1));
+        } else if options.reliable {
+            wish.mode = Some(Mode::Reliable);
+        }
+        if let Some(items) = options.depth {
+            wish.depth = items.max(1);
+        }
+        let mut selector = Selector::parse(stream);
+        match options.at_most {
+            None => {}
+            Some(hz) if hz.is_finite() && hz > 0.0 => {
+                wish.interval = std::time::Duration::from_secs_f64((1.0 / hz).min(1e6));
+            }
+            Some(hz) => selector = Err(format!("at most {hz} items a second is no rate")),
+        }
+        Self {
+            selector,
+            wish,
+            run,
+        }
+    }
+
+    /// What keeps it from being subscribed to, if anything does.
+    pub(crate) fn mistake(&self) -> Option<String> {
+        self.selector.as_ref().err().cloned()
+    }
+}
+
+/// The item, and what its handler may know of who published it. What can't be decoded is logged.
+fn take<C: 'static, T: Data + Sync>(
+    entry: Entry,
+    shared: &Rc<Shared<C>>,
+) -> Option<(Item<T>, Head)> {
+    match open::<T>(entry, decode_typed, shared.limits()) {
+        Ok(item) => {
+            let head = Head {
+                sender: Some(item.origin().name.component().clone()),
+                sender_node: item.node(),
+                // Nobody waits for it: what it asks has its own time.
+                deadline: Instant::now() + NO_DEADLINE,
+                path: None,
+            };
+            Some((item, head))
+        }
+        Err(error) => {
+            tell(&shared.hosted, &error);
+            None
+        }
+    }
+}
+
+fn tell(hosted: &Hosted, error: &StreamError) {
+    tracing::warn!(component = %hosted.name, %error, "a stream handler's subscription");
+}
+
+/// Polls a handler to its end, or drops it at an await when it is interrupted.
+async fn drive(
+    future: LocalBoxFuture<'_, ()>,
+    ambient: Ambient,
+    control: &Control,
+) -> Result<(), Panicked> {
+    let mut ambient = Some(ambient);
+    let mut slot = pin!(Some(future));
+    let end = std::future::poll_fn(|cx| {
+        if control.is_interrupted() {
+            return Poll::Ready(Ok(()));
+        }
+        let future = slot
+            .as_mut()
+            .as_pin_mut()
+            .expect("it is emptied only below");
+        match contain::catch(|| Ambient::enter(&mut ambient, || future.poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        }
+    })
+    .await;
+    contain::catch(|| slot.set(None))?;
+    end
+}
+
+/// The subscriptions of a component's handlers.
+pub(crate) struct Streams {
+    inboxes: Vec<Arc<Inbox>>,
+    /// Whose turn it is.
+    next: usize,
+    waker: std::task::Waker,
+    hosted: Arc<Hosted>,
+}
+
+/// Wakes a component for its items.
+struct Doorbell(Arc<Hosted>);
+
+impl std::task::Wake for Doorbell {
+    fn wake(self: Arc<Self>) {
+        self.0.mailbox.wake();
+    }
+}
+
+impl Streams {
+    /// Begins the subscriptions of all that is listed.
+    pub(crate) fn begin<C: 'static>(shared: &Shared<C>, routes: &[StreamRoute<C>]) -> Self {
+        let hosted = &shared.hosted;
+        let inboxes = routes.iter().filter_map(|route| {
+            let selector = route.selector.clone().ok()?;
+            let mut wish = route.wish.clone();
+            wish.subscriber = Some(hosted.name.clone());
+            Some(subscribe::begin(&shared.node, selector, wish))
+        });
+        Self {
+            inboxes: inboxes.collect(),
+            next: 0,
+            waker: Arc::new(Doorbell(hosted.clone())).into(),
+            hosted: hosted.clone(),
+        }
+    }
+
+    /// Whether an item waits; if none does, the component is woken when one comes.
+    pub(crate) fn is_ready(&self) -> bool {
+        // Each of them has to know whom to wake.
+        let ready = |any, inbox: &Arc<Inbox>| inbox.is_ready(&self.waker) | any;
+        self.inboxes.iter().fold(false, ready)
+    }
+
+    /// The next item, and which handler's it is.
+    pub(crate) fn pop(&mut self) -> Option<(usize, Entry)> {
+        let count = self.inboxes.len();
+        for step in 0..count {
+            let at = (self.next + step) % count;
+            loop {
+                let popped = self.inboxes[at].pop(&self.waker, &mut After::default());
+                match popped {
+                    None => break,
+                    Some(Popped::Error(error)) => tell(&self.hosted, &error),
+                    Some(Popped::Item(entry)) => {
+                        self.next = at + 1;
+                        return Some((at, entry));
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        for inbox in &self.inboxes {
+            inbox.close(&mut After::default());
+        }
+    }
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams")
+            .field("component", &self.hosted.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,173 @@
+//! A component's end of a stream.
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use botzilla_wire::EndCode;
+
+use super::{
+    PublishError, Qos, SendError, TrySendError,
+    after::After,
+    hub::Hub,
+    source::{Kind, NotYet, Prepared, Source},
+};
+use crate::{Data, Node, deadline::Deadlines, hosted::Hosted};
+
+/// Publishes the items of one stream. Made by [`Ctx::publish`](crate::Ctx::publish); dropping it ends
+/// the stream.
+///
+/// ```
+/// use botzilla::prelude::*;
+///
+/// #[botzilla::data]
+/// pub struct Scan {
+///     pub ranges_m: Vec<f32>,
+/// }
+///
+/// #[derive(Default)]
+/// struct Lidar {
+///     scans: Option<Publisher<Scan>>,
+/// }
+///
+/// #[botzilla::component]
+/// impl Lidar {
+///     #[botzilla::on_start]
+///     fn start(&mut self, ctx: &Ctx<Self>) -> Result<(), botzilla::PublishError> {
+///         self.scans = Some(ctx.publish("scan", Qos::latest())?);
+///         ctx.every(std::time::Duration::from_millis(100), |lidar, _| {
+///             if let Some(scans) = &lidar.scans {
+///                 // A stream of latest items is never full.
+///                 let _ = scans.try_send(Scan { ranges_m: vec![1.0; 360] });
+///             }
+///         });
+///         Ok(())
+///     }
+/// }
+/// ```
+pub struct Publisher<T> {
+    source: Arc<Source>,
+    node: Node,
+    deadlines: Arc<Deadlines>,
+    _items: PhantomData<fn(T)>,
+}
+
+impl<T: Data + Sync> Publisher<T> {
+    pub(crate) fn new(
+        node: &Node,
+        hosted: &Arc<Hosted>,
+        stream: &str,
+        qos: Qos,
+    ) -> Result<Self, PublishError> {
+        let hub = node.streams_hub();
+        let source = hub.publish(hosted, stream, qos, Kind::of::<T>())?;
+        // From here on it is retired however this ends.
+        let publisher = Self {
+            source,
+            node: node.clone(),
+            deadlines: Arc::clone(node.deadlines()),
+            _items: PhantomData,
+        };
+        match hub.announce(node, hosted) {
+            Ok(()) => Ok(publisher),
+            Err(error) => Err(PublishError::TooMuch {
+                stream: stream.to_owned(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// Publishes an item. It waits only in a reliable stream that has a full subscriber: until that
+    /// has room, or is cut off.
+    ///
+    /// # Errors
+    ///
+    /// The item can't be encoded, or is too large, or the component has ended: nobody got it.
+    ///
+    /// # Cancel safety
+    ///
+    /// An item is given to all subscribers at once. Dropped while it waits, nobody got it.
+    pub async fn send(&self, item: T) -> Result<(), SendError> {
+        let source = &self.source;
+        if source.count_unheard() {
+            return Ok(());
+        }
+        let mut item = Prepared::new(Arc::new(item));
+        loop {
+            let mut room = std::pin::pin!(source.room());
+            room.as_mut().enable();
+            let tried = source.attempt(&mut item, &mut After::default());
+            match tried {
+                Ok(()) => return Ok(()),
+                Err(NotYet::Failed(error)) => return Err(error),
+                Err(NotYet::Full { until: None }) => room.await,
+                Err(NotYet::Full { until: Some(until) }) => {
+                    // Whichever came: the next attempt finds out.
+                    let _ = self.deadlines.within(until, room).await;
+                }
+            }
+        }
+    }
+
+    /// Publishes an item if it need not wait for anybody. In a stream of latest items it never needs
+    /// to.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send), or a reliable subscriber is full. The item comes back.
+    pub fn try_send(&self, item: T) -> Result<(), TrySendError<T>> {
+        let source = &self.source;
+        if source.count_unheard() {
+            return Ok(());
+        }
+        let item = Arc::new(item);
+        let mut prepared = Prepared::new(Arc::clone(&item) as _);
+        let tried = source.attempt(&mut prepared, &mut After::default());
+        drop(prepared);
+        let error = match tried {
+            Ok(()) => return Ok(()),
+            Err(NotYet::Failed(error)) => error,
+            Err(NotYet::Full { .. }) => source.full_error(),
+        };
+        match Arc::into_inner(item) {
+            Some(item) => Err(TrySendError { item, error }),
+            None => unreachable!("an item that wasn't published is nobody else's"),
+        }
+    }
+}
+
+impl<T> Publisher<T> {
+    /// The stream's name, as `component/stream`.
+    pub fn name(&self) -> &str {
+        self.source.name().text()
+    }
+
+    /// How many items were published, whoever got them.
+    pub fn published(&self) -> u64 {
+        self.source.published()
+    }
+
+    /// How many subscribers there are now.
+    pub fn subscribers(&self) -> usize {
+        self.source.subscribers()
+    }
+
+    fn hub(&self) -> &Arc<Hub> {
+        self.node.streams_hub()
+    }
+}
+
+impl<T> Drop for Publisher<T> {
+    fn drop(&mut self) {
+        let hub = self.hub();
+        hub.retire(&self.source, EndCode::PublisherGone);
+        // It is less than before, so it is never too much.
+        let _ = hub.announce(&self.node, &self.source.hosted);
+    }
+}
+
+impl<T> fmt::Debug for Publisher<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher")
+            .field("stream", &self.name())
+            .finish_non_exhaustive()
+    }
+}
