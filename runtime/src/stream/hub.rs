@@ -19,13 +19,8 @@ use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 use super::{
-    PublishError, Qos, StreamReport,
-    after::After,
-    inbox::Inbox,
-    item::Origin,
-    name::StreamName,
-    port::RemotePort,
-    source::{Kind, Source},
+    PublishError, Qos, StreamReport, after::After, inbox::Inbox, item::Origin, kind::Kind,
+    name::StreamName, port::RemotePort, source::Source,
 };
 use crate::{
     Node,

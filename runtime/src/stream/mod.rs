@@ -16,6 +16,7 @@ mod handler;
 mod hub;
 mod inbox;
 mod item;
+mod kind;
 mod name;
 mod port;
 mod publisher;
@@ -23,6 +24,7 @@ mod qos;
 mod report;
 mod source;
 mod subscribe;
+mod track;
 mod wish;
 
 pub(crate) use self::{

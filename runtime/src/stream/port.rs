@@ -12,8 +12,9 @@ use super::{
     after::After,
     inbox::{Arrival, Ended, Inbox, Pushed, Room},
     item::Body,
+    kind::Prepared,
     qos::Thinning,
-    source::{Prepared, Source, who},
+    source::{Source, who},
 };
 use crate::link::{BulkLink, Order};
 

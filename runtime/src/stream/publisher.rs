@@ -8,7 +8,8 @@ use super::{
     PublishError, Qos, SendError, TrySendError,
     after::After,
     hub::Hub,
-    source::{Kind, NotYet, Prepared, Source},
+    kind::{Kind, Prepared},
+    source::{NotYet, Source},
 };
 use crate::{Data, Node, deadline::Deadlines, hosted::Hosted};
 

@@ -5,7 +5,6 @@
 //! `send` that is dropped while it waits has published nothing.
 
 use std::{
-    any::{Any, TypeId, type_name},
     collections::VecDeque,
     fmt,
     sync::{
@@ -16,13 +15,10 @@ use std::{
 };
 
 use botzilla_wire::{
-    Encoding, EndCode, Limits, Name, NodeId, encoding,
-    fingerprint::Layout,
+    Encoding, EndCode, Limits, Name, NodeId,
     stream::{End, Granted, Mode, Subscribe, SubscriberId},
 };
-use bytes::Bytes;
 use parking_lot::Mutex;
-use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::{
@@ -30,26 +26,17 @@ use super::{
     after::After,
     error::full_for,
     inbox::{Ended, Inbox, Place, Room},
-    item::{Origin, Shared},
+    item::Origin,
+    kind::{Kind, Prepared, slot},
     name::StreamName,
     port::{Port, RemotePort, To},
     report::{StreamReport, SubscriberReport},
     wish::{AS_PUBLISHED, Form, Wish},
 };
-use crate::{Data, contain, directory::facts::StreamFacts, hosted::Hosted, link::BulkLink};
+use crate::{directory::facts::StreamFacts, hosted::Hosted, link::BulkLink};
 
 /// Somebody subscribes, or items are kept: publishing is more than counting.
 const HEARD: u64 = 1 << 63;
-
-/// What is known of an item's type.
-pub(crate) struct Kind {
-    pub(crate) type_id: TypeId,
-    pub(crate) type_name: &'static str,
-    /// None: it travels as JSON only.
-    pub(crate) layout: Option<Arc<Layout>>,
-    encode: fn(&(dyn Any + Send + Sync), Encoding, usize) -> Result<Bytes, String>,
-    pub(crate) schema: fn() -> serde_json::Value,
-}
 
 /// One life of a stream.
 pub(crate) struct Source {
@@ -83,13 +70,6 @@ struct Kept {
     item: Prepared,
 }
 
-/// An item and what it is encoded.
-#[derive(Clone)]
-pub(crate) struct Prepared {
-    pub(crate) shared: Shared,
-    bytes: [Option<Bytes>; 2],
-}
-
 /// Why an item wasn't published at once.
 pub(crate) enum NotYet {
     /// A subscriber is full; it will be cut off then, if that was said.
@@ -97,72 +77,6 @@ pub(crate) enum NotYet {
         until: Option<Instant>,
     },
     Failed(SendError),
-}
-
-fn slot(encoding: Encoding) -> usize {
-    usize::from(encoding != Encoding::Bincode)
-}
-
-impl Prepared {
-    pub(crate) fn new(shared: Shared) -> Self {
-        Self {
-            shared,
-            bytes: [None, None],
-        }
-    }
-
-    pub(crate) fn bytes(&self, encoding: Encoding) -> Option<&Bytes> {
-        self.bytes[slot(encoding)].as_ref()
-    }
-
-    fn len(&self, encoding: Encoding) -> usize {
-        self.bytes(encoding).map_or(0, Bytes::len)
-    }
-}
-
-impl Kind {
-    pub(crate) fn of<T: Data + Sync>() -> Self {
-        Self {
-            type_id: TypeId::of::<T>(),
-            type_name: type_name::<T>(),
-            layout: layout_of::<T>(),
-            encode: encode::<T>,
-            schema: || schemars::schema_for!(T).to_value(),
-        }
-    }
-
-    /// How the items are encoded for who would have them so.
-    fn encoding(&self, wanted: Encoding) -> Encoding {
-        if self.layout.is_none() {
-            Encoding::Json
-        } else {
-            wanted
-        }
-    }
-
-    fn wrong_schema(&self) -> End {
-        let text = self.layout.as_ref().map_or("", |layout| layout.text());
-        End::refused(EndCode::WrongSchema, text)
-    }
-}
-
-/// A type's layout; `None` if it can't be traced. Tracing runs the type's own `Deserialize`.
-pub(crate) fn layout_of<T: Data>() -> Option<Arc<Layout>> {
-    let layout = contain::catch(Layout::of::<T, ()>).ok()?.ok()?;
-    Some(Arc::new(layout))
-}
-
-fn encode<T: Serialize + 'static>(
-    value: &(dyn Any + Send + Sync),
-    encoding: Encoding,
-    length: usize,
-) -> Result<Bytes, String> {
-    let value: &T = value.downcast_ref().ok_or("it is of another type")?;
-    let mut out = Vec::with_capacity(length);
-    contain::catch(|| encoding::encode(encoding, value, &mut out))
-        .map_err(|panicked| format!("its `Serialize` panicked: {panicked}"))?
-        .map_err(|error| error.to_string())?;
-    Ok(out.into())
 }
 
 impl Source {

@@ -20,8 +20,8 @@ use super::{
     finder,
     inbox::{Inbox, Popped},
     item::{Body, Entry},
+    kind::layout_of,
     name::Selector,
-    source::layout_of,
     wish::{Form, Wish},
 };
 use crate::{Data, Node, contain};
