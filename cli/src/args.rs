@@ -1,5 +1,7 @@
 //! What was typed. The doc comments are the help.
 
+pub(crate) mod stream;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -36,7 +38,8 @@ Examples:
   botzilla list                                    who is there
   botzilla schema drive                            what it understands
   botzilla call drive SetVelocity '{\"linear_mps\": 0.2, \"angular_rps\": 0}'
-  botzilla broadcast EmergencyStop '{\"reason\": \"cat\"}'";
+  botzilla broadcast EmergencyStop '{\"reason\": \"cat\"}'
+  botzilla stream echo lidar/scan                  what it publishes, as it comes";
 
 const CODES: &str = "\
 Exit codes:
@@ -108,6 +111,7 @@ pub(crate) enum Command {
     Tell(Tell),
     Broadcast(Broadcast),
     Schema(Schema),
+    Stream(stream::Stream),
     Demo(Demo),
     Completions(Completions),
 }
@@ -366,6 +370,9 @@ mod tests {
             &["botzilla", "list", "--timeout", "soon"],
             &["botzilla", "completions", "dos"],
             &["botzilla", "list", "--json", "--json"],
+            &["botzilla", "stream", "hz"],
+            &["botzilla", "stream", "echo", "a/b", "--count", "0"],
+            &["botzilla", "stream", "pub", "a/b", "1", "--rate", "often"],
         ] {
             let line = mistake(&Args::try_parse_from(typed).unwrap_err());
             assert!(!line.contains('\n') && line.contains("--help"), "{line}");

@@ -24,8 +24,17 @@ pub(crate) struct Client {
 impl Client {
     /// Connects to the registry.
     pub(crate) async fn connect(config: NodeConfig, timeout: Duration) -> Result<Self, CliError> {
+        Self::connect_within(config, timeout, timeout).await
+    }
+
+    /// The same for what goes on after that, for `timeout` in all.
+    pub(crate) async fn connect_within(
+        config: NodeConfig,
+        connecting: Duration,
+        timeout: Duration,
+    ) -> Result<Self, CliError> {
         let deadline = Instant::now() + timeout;
-        let config = config.registry_time(timeout).ask_time(timeout);
+        let config = config.registry_time(connecting).ask_time(connecting);
         let node = Node::start(config).await?;
         Ok(Self {
             node,

@@ -11,6 +11,7 @@ mod args;
 mod client;
 mod cmd;
 mod error;
+mod figures;
 mod output;
 mod plan;
 mod schema;
@@ -58,6 +59,10 @@ async fn run(args: Args) -> Result<(), CliError> {
             let report = cmd::demo::run(plan, |event| progress.show(event)).await;
             progress.end();
             show(&report?, json)
+        }
+        Plan::Live { config, plan } => {
+            let mut screen = output::Screen::new(json, &plan.verb);
+            cmd::stream::run(*config, plan, &mut |event| screen.show(&event)).await
         }
         Plan::Keygen { id } => show(&cmd::keygen::run(id.as_deref())?, json),
         Plan::Completions { shell } => show(&cmd::completions::run(shell), json),

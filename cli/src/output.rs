@@ -1,14 +1,17 @@
 //! What commands report, as text for people and as JSON for programs.
 
+mod csv;
 mod json;
+mod live;
 mod progress;
+mod stream;
 mod style;
 mod text;
 
 use std::{net::SocketAddr, time::Duration};
 
 use botzilla::{
-    BroadcastReport, Description,
+    BroadcastReport, Description, StreamReport,
     directory::{facts::NodeFacts, messages::Listed},
 };
 use botzilla_examples::demo;
@@ -16,11 +19,12 @@ use serde_json::Value;
 
 pub(crate) use self::{
     json::json,
+    live::{Event, Item, Screen},
     progress::Progress,
     style::{Style, no_colour},
     text::text,
 };
-use crate::{error::CliError, schema::Contract};
+use crate::{error::CliError, plan::stream::StreamName, schema::Contract};
 
 /// What a command found or did.
 pub(crate) enum Report {
@@ -66,6 +70,18 @@ pub(crate) enum Report {
         contracts: Vec<Contract>,
         whole: bool,
     },
+    /// Which streams there are: of these components.
+    Streams {
+        components: Vec<Listed>,
+        recovering: bool,
+        group: Option<String>,
+    },
+    /// One stream in full.
+    Stream {
+        name: StreamName,
+        node: String,
+        report: Box<StreamReport>,
+    },
     /// The simulated robot's ride.
     Demo(Box<demo::Report>),
     /// A shell's script.
@@ -97,7 +113,15 @@ impl Report {
     /// What a person should know besides.
     pub(crate) fn note(&self) -> Option<String> {
         match self {
-            Self::List { recovering: true, .. } | Self::Broadcast { recovering: true, .. } => Some(
+            Self::List {
+                recovering: true, ..
+            }
+            | Self::Streams {
+                recovering: true, ..
+            }
+            | Self::Broadcast {
+                recovering: true, ..
+            } => Some(
                 "the registry has just started and may not know everybody yet; --timeout 15s waits \
                  until it does"
                     .to_owned(),

@@ -1,5 +1,7 @@
 //! What is meant by what was typed: every argument checked, every setting found.
 
+pub(crate) mod stream;
+
 use std::{
     io::{self, Read},
     path::PathBuf,
@@ -12,8 +14,12 @@ use clap_complete::Shell;
 use serde_json::Value;
 
 use crate::{
-    args::{Args, Command, Common, Message},
+    args::{
+        Args, Command, Common, Message,
+        stream::{Stream, Verb},
+    },
     error::CliError,
+    plan::stream::{Figure, Live, LivePlan, StreamName},
 };
 
 /// One command, ready to run.
@@ -26,6 +32,11 @@ pub(crate) enum Plan {
         config: Box<NodeConfig>,
         timeout: Duration,
         what: Ask,
+    },
+    /// A stream's items, for as long as it takes.
+    Live {
+        config: Box<NodeConfig>,
+        plan: LivePlan,
     },
     Demo(DemoPlan),
     Completions {
@@ -66,6 +77,12 @@ pub(crate) enum Ask {
         name: Name,
         message: Option<String>,
     },
+    Streams {
+        group: Option<Name>,
+    },
+    StreamInfo {
+        name: StreamName,
+    },
 }
 
 /// A message, and whom it is for.
@@ -77,7 +94,7 @@ pub(crate) struct Outgoing<To> {
 }
 
 /// What a command has in all unless it is told.
-const TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) fn resolve(args: Args) -> Result<Plan, CliError> {
     let Args { common, command } = args;
@@ -132,6 +149,10 @@ pub(crate) fn resolve(args: Args) -> Result<Plan, CliError> {
             name: name(&schema.name)?,
             message: schema.message,
         },
+        Command::Stream(Stream { verb }) => match streaming(verb)? {
+            Ok(ask) => ask,
+            Err(live) => return live_plan(common, live),
+        },
     };
     let timeout = common.timeout.unwrap_or(TIMEOUT);
     let config = NodeConfig::from_settings(settings(common)?)?.short_lived();
@@ -139,6 +160,41 @@ pub(crate) fn resolve(args: Args) -> Result<Plan, CliError> {
         config: Box::new(config),
         timeout,
         what,
+    })
+}
+
+/// What is asked once, or else what goes on for a while.
+fn streaming(verb: Verb) -> Result<Result<Ask, Live>, CliError> {
+    Ok(match verb {
+        Verb::List(list) => Ok(Ask::Streams {
+            group: list.group.as_deref().map(name).transpose()?,
+        }),
+        Verb::Info(info) => Ok(Ask::StreamInfo {
+            name: stream::stream_name(&info.name)?,
+        }),
+        Verb::Echo(echo) => Err(stream::echo(echo)?),
+        Verb::Pub(publish) => Err(stream::publish(publish)?),
+        Verb::Hz(measure) => Err(stream::measure(measure, Figure::Rate)?),
+        Verb::Bw(measure) => Err(stream::measure(measure, Figure::Bytes)?),
+        Verb::Delay(measure) => Err(stream::measure(measure, Figure::Age)?),
+    })
+}
+
+fn live_plan(common: Common, verb: Live) -> Result<Plan, CliError> {
+    if common.json && matches!(&verb, Live::Echo(echo) if echo.csv) {
+        return Err(CliError::not_asked(
+            "--csv and --json are two ways to show an item; give one of them",
+        ));
+    }
+    let timeout = common.timeout;
+    let mut config = NodeConfig::from_settings(settings(common)?)?;
+    // Who publishes has to be found; who only reads hasn't.
+    if !matches!(verb, Live::Publish(_)) {
+        config = config.short_lived();
+    }
+    Ok(Plan::Live {
+        config: Box::new(config),
+        plan: LivePlan { verb, timeout },
     })
 }
 

@@ -68,7 +68,7 @@ pub use crate::{
     node::{IntoComponent, Node, PeerFacts, ShutdownReport, Spawn},
     reference::ComponentRef,
     routes::{RouteOptions, Routes},
-    service::{Describe, Description, HandlerDescription, NodeReport, Report},
+    service::{Describe, Description, HandlerDescription, NodeReport, Report, StreamCounters},
     stream::{
         Item, PublishError, Publisher, Qos, SendError, StreamError, StreamOptions, StreamReason,
         StreamReport, Subscribe, SubscriberReport, Subscription, TrySendError, WhenFull,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    Counters, Ctx, Node, Result,
+    Counters, Ctx, Node, Result, StreamReport, SubscriberReport,
     counters::RouteReport,
     hosted::{Hosted, Status},
     node::is_public,
@@ -48,6 +48,8 @@ pub struct Description {
     pub blocks_ms: Option<u64>,
     /// Its handlers, by message.
     pub handlers: Vec<HandlerDescription>,
+    /// The streams that it publishes now, by name.
+    pub streams: Vec<StreamReport>,
 }
 
 /// A handler, in full.
@@ -94,6 +96,21 @@ pub struct NodeReport {
     pub peers: Vec<String>,
     /// What went to and came from others, by route.
     pub routes: Vec<RouteReport>,
+    /// What its components publish, and to whom.
+    pub streams: Vec<StreamCounters>,
+}
+
+/// What became of a stream's items.
+#[botzilla::data]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct StreamCounters {
+    /// The stream, as `component/stream`.
+    pub stream: String,
+    /// How many items were published.
+    pub published: u64,
+    /// What became of them, by subscriber.
+    pub subscribers: Vec<SubscriberReport>,
 }
 
 struct Service;
@@ -133,6 +150,7 @@ impl Node {
             queued: hosted.mailbox.len() as u64,
             blocks_ms: watchdog::blocks_since(&hosted).map(|since| ms(since.elapsed())),
             handlers: handlers(&hosted),
+            streams: self.streams_hub().report_of(component),
         })
     }
 
@@ -154,6 +172,7 @@ impl Node {
                 .map(|link| link.peer().to_string())
                 .collect(),
             routes: self.counters(),
+            streams: self.streams_hub().counters(),
         }
     }
 }

@@ -4,11 +4,13 @@ mod broadcast;
 mod call;
 pub(crate) mod completions;
 pub(crate) mod demo;
+mod ending;
 mod info;
 pub(crate) mod keygen;
 mod list;
 pub(crate) mod registry;
 mod schema;
+pub(crate) mod stream;
 mod tell;
 
 use std::time::Duration;
@@ -41,6 +43,8 @@ pub(crate) async fn run(
             Ask::Tell { message, wait } => tell::run(&client, message, wait).await,
             Ask::Broadcast { message, wait } => broadcast::run(&client, message, wait).await,
             Ask::Schema { name, message } => schema::run(&client, &name, message.as_deref()).await,
+            Ask::Streams { group } => stream::list::run(&client, group).await,
+            Ask::StreamInfo { name } => stream::info::run(&client, &name).await,
         }
     };
     let outcome = tokio::time::timeout(client.left() + GRACE, asked).await;

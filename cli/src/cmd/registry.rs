@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use botzilla_registry::{Registry, RunningRegistry};
 
+use super::ending::Ending;
 use crate::{error::CliError, output::Report, plan::RegistryPlan};
 
 /// What its goodbyes may take.
@@ -41,51 +42,4 @@ pub(crate) async fn start(plan: RegistryPlan) -> Result<(Report, Serving), CliEr
 pub(crate) async fn serve(mut serving: Serving) {
     serving.ending.wait().await;
     serving.registry.shutdown(GOODBYE).await;
-}
-
-#[cfg(unix)]
-struct Ending {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Ending {
-    fn new() -> Result<Self, CliError> {
-        use tokio::signal::unix::{SignalKind, signal};
-
-        let signal = |kind| {
-            signal(kind).map_err(|error| {
-                CliError::not_asked(format!("signals can't be waited for ({error})"))
-            })
-        };
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Ending;
-
-#[cfg(not(unix))]
-impl Ending {
-    fn new() -> Result<Self, CliError> {
-        Ok(Self)
-    }
-
-    async fn wait(&mut self) {
-        // Without a Ctrl-C to wait for, it runs until it is killed.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
 }

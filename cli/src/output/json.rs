@@ -6,7 +6,7 @@ use botzilla::{
 };
 use serde_json::{Value, json};
 
-use super::Report;
+use super::{Report, stream};
 use crate::schema::Contract;
 
 /// A report as one line.
@@ -86,6 +86,12 @@ fn value(report: &Report) -> Value {
             "component": component,
             "messages": contracts.iter().map(contract).collect::<Vec<_>>(),
         }),
+        Report::Streams {
+            components,
+            recovering,
+            ..
+        } => stream::list_json(components, *recovering),
+        Report::Stream { name, node, report } => stream::info_json(name, node, report),
         Report::Demo(report) => demo(report),
         Report::Completions { shell, script } => json!({"shell": shell, "script": script}),
     }
@@ -144,6 +150,7 @@ fn info(description: &Description, node: Option<&NodeFacts>) -> Value {
         "pid": node.map(|node| node.pid),
         "endpoints": node.map(|node| &node.endpoints),
         "handlers": handlers.collect::<Vec<_>>(),
+        "streams": description.streams.iter().map(stream::report_json).collect::<Vec<_>>(),
     })
 }
 

@@ -9,7 +9,7 @@ use botzilla::{
 use serde_json::Value;
 
 use super::{
-    Report, Style,
+    Report, Style, stream,
     style::{Table, Tone},
 };
 use crate::{error::plain, schema::Contract};
@@ -56,6 +56,10 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
             contracts,
             whole,
         } => schema(component, contracts, *whole, style),
+        Report::Streams {
+            components, group, ..
+        } => stream::list_text(components, group.as_deref(), style),
+        Report::Stream { name, node, report } => stream::info_text(name, node, report, style),
         Report::Demo(report) => format!("{}\n", plain_lines(&report.to_string())),
         Report::Completions { script, .. } => script.clone(),
     }
@@ -138,14 +142,22 @@ fn info(description: &Description, node: Option<&NodeFacts>, style: Style) -> St
         );
         fact("at", or_dash(&node.endpoints.join(", ")));
     }
-    if description.handlers.is_empty() {
-        return out;
+    if !description.handlers.is_empty() {
+        out.push('\n');
+        out.push_str(&handlers(&description.handlers, style));
     }
-    out.push('\n');
+    if !description.streams.is_empty() {
+        out.push('\n');
+        out.push_str(&stream::reports_text(&description.streams, style));
+    }
+    out
+}
+
+fn handlers(handlers: &[HandlerDescription], style: Style) -> String {
     let mut table = Table::new(&[
         "MESSAGE", "SENT", "HANDLED", "REFUSED", "FAILED", "OPEN", "OPTIONS",
     ]);
-    for handler in &description.handlers {
+    for handler in handlers {
         let counters = &handler.counters;
         let bad = |count: u64| {
             (
@@ -163,8 +175,7 @@ fn info(description: &Description, node: Option<&NodeFacts>, style: Style) -> St
             (options(handler), Tone::Faint),
         ]);
     }
-    out.push_str(&table.render(style));
-    out
+    table.render(style)
 }
 
 fn broadcast(message: &str, wait: bool, report: &BroadcastReport, style: Style) -> String {
@@ -263,7 +274,7 @@ fn address(endpoints: &[String]) -> String {
     or_dash(first.map_or("", |one| one.split('@').next().unwrap_or(one)))
 }
 
-fn or_dash(text: &str) -> String {
+pub(super) fn or_dash(text: &str) -> String {
     if text.is_empty() {
         "-".to_owned()
     } else {
@@ -272,11 +283,11 @@ fn or_dash(text: &str) -> String {
 }
 
 /// Enough of a node's id to tell it from others.
-fn short(id: &str) -> String {
+pub(super) fn short(id: &str) -> String {
     plain(id.get(..8).unwrap_or(id))
 }
 
-fn plural<'a>(count: u64, one: &'a str, many: &'a str) -> &'a str {
+pub(super) fn plural<'a>(count: u64, one: &'a str, many: &'a str) -> &'a str {
     if count == 1 { one } else { many }
 }
 
@@ -292,11 +303,11 @@ fn span(ms: u64) -> String {
 }
 
 /// JSON escapes what a terminal would obey, but for a few beyond ASCII.
-fn pretty(value: &Value) -> String {
+pub(super) fn pretty(value: &Value) -> String {
     plain_lines(&format!("{value:#}"))
 }
 
-fn plain_lines(text: &str) -> String {
+pub(super) fn plain_lines(text: &str) -> String {
     text.lines().map(plain).collect::<Vec<_>>().join("\n")
 }
 

@@ -7,7 +7,8 @@ mod shape;
 use botzilla::HandlerDescription;
 use serde_json::{Value, json};
 
-use self::{check::Checker, example::example, shape::shape};
+pub(crate) use self::shape::shape;
+use self::{check::Checker, example::example};
 use crate::error::CliError;
 
 /// One message that a component takes, and what it gives back.

@@ -6,5 +6,6 @@ mod demo;
 mod mistakes;
 mod process;
 mod robot;
+mod streams;
 mod verbs;
 mod waiting;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
@@ -127,6 +127,7 @@ impl Botzilla {
         }
         Running {
             child,
+            read: None,
             _directory: self.directory,
         }
     }
@@ -140,16 +141,46 @@ pub(crate) fn one_line_of_json(text: &str) -> Value {
 /// A process; killed if it is dropped.
 pub(crate) struct Running {
     pub(crate) child: Child,
+    /// Its standard output, if something of it was read already.
+    read: Option<BufReader<ChildStdout>>,
     _directory: TempDir,
 }
 
 impl Running {
+    /// The first line of its standard output, as soon as it is there.
+    pub(crate) fn first_line(&mut self) -> String {
+        let out = self.child.stdout.take().unwrap();
+        let line = in_time(move || {
+            let mut out = BufReader::new(out);
+            let mut line = String::new();
+            out.read_line(&mut line).unwrap();
+            (line, out)
+        });
+        let (line, out) = line.recv_timeout(PATIENCE).expect("the command hangs");
+        self.read = Some(out);
+        line
+    }
+
+    /// Nobody reads its standard output any more.
+    pub(crate) fn close_output(&mut self) {
+        self.read = None;
+    }
+
+    /// As Ctrl-C does.
+    pub(crate) fn interrupt(&self) {
+        let pid = self.child.id().to_string();
+        let kill = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+        assert!(kill.success());
+    }
+
     pub(crate) fn end(mut self) -> Ended {
-        let out = self
-            .child
-            .stdout
-            .take()
-            .map(|out| in_time(move || all_of(out)));
+        let out = match self.read.take() {
+            Some(rest) => Some(in_time(move || all_of(rest))),
+            None => {
+                let out = self.child.stdout.take();
+                out.map(|out| in_time(move || all_of(out)))
+            }
+        };
         let err = self
             .child
             .stderr

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use botzilla::{Node, NodeConfig};
+use botzilla::{Ctx, Node, NodeConfig, PublishError, Publisher, Qos, Subscription};
 
 use crate::process::{PATIENCE, Registry, SECRET};
 
@@ -105,6 +105,48 @@ async fn greet(msg: Greet) -> String {
     format!("hello {}", msg.name)
 }
 
+/// What the lidar sees.
+#[botzilla::data]
+#[derive(Clone, Debug)]
+pub(crate) struct Scan {
+    pub(crate) ranges_m: Vec<f64>,
+    pub(crate) from: Place,
+    pub(crate) note: String,
+}
+
+#[botzilla::data]
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Level {
+    pub(crate) percent: u8,
+}
+
+/// Publishes `scan` a hundred times a second, and `state` once.
+#[derive(Default)]
+struct Lidar {
+    scans: Option<Publisher<Scan>>,
+    state: Option<Publisher<String>>,
+}
+
+#[botzilla::component(groups = ["sensors"])]
+impl Lidar {
+    #[botzilla::on_start]
+    async fn start(&mut self, ctx: &Ctx<Self>) -> Result<(), PublishError> {
+        self.scans = Some(ctx.publish("scan", Qos::latest().depth(32))?);
+        let state = ctx.publish("state", Qos::reliable().keep_last(1))?;
+        state.send("turning".to_owned()).await.unwrap();
+        self.state = Some(state);
+        ctx.every(Duration::from_millis(10), |lidar, _| {
+            let scan = Scan {
+                ranges_m: vec![1.5; 360],
+                from: Place::default(),
+                note: "a, b".to_owned(),
+            };
+            lidar.scans.as_ref().unwrap().try_send(scan).unwrap();
+        });
+        Ok(())
+    }
+}
+
 /// A node with an `arm` and a `greeter`.
 pub(crate) struct Robot {
     node: Node,
@@ -129,7 +171,21 @@ impl Robot {
         robot
     }
 
-    fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+    /// One with a `lidar` too.
+    pub(crate) fn with_lidar(registry: &Registry) -> Self {
+        let robot = Self::start(registry);
+        robot.wait(async {
+            robot.node.spawn("lidar", Lidar::default).await.unwrap();
+        });
+        robot
+    }
+
+    /// Subscribes to `lamp/level`.
+    pub(crate) fn levels(&self) -> Subscription<Level> {
+        self.wait(async { self.node.subscribe("lamp/level").await.unwrap() })
+    }
+
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().build().unwrap();
         runtime.block_on(async {

@@ -7,7 +7,7 @@ mod processes;
 use std::{future::Future, time::Duration};
 
 use botzilla::{
-    Node, NodeConfig, SpawnError,
+    Ctx, Node, NodeConfig, PublishError, Publisher, Qos, Report, SpawnError,
     directory::messages::{List, ListReply, REGISTRY, Resolve, Watch},
 };
 use botzilla_registry::{Registry, RunningRegistry, table::Rules};
@@ -147,6 +147,63 @@ fn a_registry_that_comes_back_empty_is_told_everything_and_gives_no_name_away() 
         until_listed(&newcomer, &["greeter"]).await;
         assert!(list(&newcomer).await.recovering);
         ask().await;
+    });
+}
+
+/// Publishes from its start on.
+#[derive(Default)]
+struct Lidar {
+    scans: Option<Publisher<u32>>,
+}
+
+#[botzilla::component]
+impl Lidar {
+    #[botzilla::on_start]
+    fn start(&mut self, ctx: &Ctx<Self>) -> Result<(), PublishError> {
+        self.scans = Some(ctx.publish("scan", Qos::latest().depth(7))?);
+        Ok(())
+    }
+
+    #[botzilla::handler]
+    fn begin(&mut self, _: Begin, ctx: &Ctx<Self>) -> bool {
+        let raw = ctx.publish::<u32>("raw", Qos::reliable());
+        std::mem::replace(&mut self.scans, raw.ok()).is_some()
+    }
+}
+
+/// Another stream takes the place of the first.
+#[botzilla::message(reply = bool)]
+struct Begin {}
+
+fn streams(list: &ListReply) -> Vec<(&str, u32)> {
+    let streams = list.components.iter().flat_map(|it| &it.streams);
+    streams.map(|it| (it.name.as_str(), it.depth)).collect()
+}
+
+#[test]
+fn streams_are_listed_as_they_begin_and_end_and_after_a_restart() {
+    run(async {
+        let registry = fresh().await;
+        let (one, two) = (node(&registry).await, node(&registry).await);
+        one.spawn("lidar", Lidar::default).await.unwrap();
+        assert_eq!(streams(&list(&two).await), [("scan", 7)]);
+        assert!(two.component("lidar").ask(Begin {}).await.unwrap());
+        while streams(&list(&two).await) != [("raw", 64)] {
+            tokio::task::yield_now().await;
+        }
+        let address = registry.address().to_string();
+        registry.shutdown(Duration::from_secs(5)).await;
+        let back = Registry::new(address, SECRET).unwrap();
+        let back = back.start().await.unwrap();
+        let newcomer = node(&back).await;
+        until_listed(&newcomer, &["lidar"]).await;
+        assert_eq!(streams(&list(&newcomer).await), [("raw", 64)]);
+        let service = two.component(format!("node/{}", two.id()));
+        assert!(service.ask(Report {}).await.unwrap().streams.is_empty());
+        let service = one.component(format!("node/{}", one.id()));
+        let report = service.ask(Report {}).await.unwrap();
+        assert_eq!(report.streams[0].stream, "lidar/raw");
+        assert_eq!(report.streams[0].published, 0);
     });
 }
 

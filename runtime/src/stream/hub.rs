@@ -23,7 +23,7 @@ use super::{
     name::StreamName, port::RemotePort, source::Source,
 };
 use crate::{
-    Node,
+    Node, StreamCounters,
     directory::{SaysTooMuch, facts::StreamFacts},
     hosted::{Hosted, Status},
     link::{BulkLink, BulkLinks, Settings},
@@ -174,6 +174,22 @@ impl Hub {
         let mut reports: Vec<_> = sources.iter().map(|source| source.report()).collect();
         reports.sort_unstable_by(|a, b| (&a.component, &a.stream).cmp(&(&b.component, &b.stream)));
         reports
+    }
+
+    /// The same of one component.
+    pub(crate) fn report_of(&self, component: &str) -> Vec<StreamReport> {
+        let sources = self.sources_where(|source| **source.name().component() == *component);
+        let mut reports: Vec<_> = sources.iter().map(|source| source.report()).collect();
+        reports.sort_unstable_by(|a, b| a.stream.cmp(&b.stream));
+        reports
+    }
+
+    /// What became of all items.
+    pub(crate) fn counters(&self) -> Vec<StreamCounters> {
+        let sources = self.sources_where(|_| true);
+        let mut counters: Vec<_> = sources.iter().map(|source| source.counters()).collect();
+        counters.sort_unstable_by(|a, b| a.stream.cmp(&b.stream));
+        counters
     }
 
     // ---- subscribers ----------------------------------------------------------------------------

@@ -33,7 +33,7 @@ use super::{
     report::{StreamReport, SubscriberReport},
     wish::{AS_PUBLISHED, Form, Wish},
 };
-use crate::{directory::facts::StreamFacts, hosted::Hosted, link::BulkLink};
+use crate::{StreamCounters, directory::facts::StreamFacts, hosted::Hosted, link::BulkLink};
 
 /// Somebody subscribes, or items are kept: publishing is more than counting.
 const HEARD: u64 = 1 << 63;
@@ -497,6 +497,15 @@ impl Source {
                 .layout
                 .as_ref()
                 .map(|it| it.fingerprint().to_string()),
+        }
+    }
+
+    pub(crate) fn counters(&self) -> StreamCounters {
+        let state = self.state.lock();
+        StreamCounters {
+            stream: self.text(),
+            published: self.count.load(Ordering::Acquire) & !HEARD,
+            subscribers: state.ports.iter().map(SubscriberReport::from).collect(),
         }
     }
 

@@ -1,0 +1,62 @@
+//! How a person ends what would go on: Ctrl-C, or SIGTERM.
+
+use crate::error::CliError;
+
+#[cfg(unix)]
+pub(crate) struct Ending {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Ending {
+    /// From now on the signals end nothing by themselves.
+    pub(crate) fn new() -> Result<Self, CliError> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let signal = |kind| {
+            signal(kind).map_err(|error| {
+                CliError::not_asked(format!("signals can't be waited for ({error})"))
+            })
+        };
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Until one of them comes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it was ready, no signal was taken.
+    pub(crate) async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) struct Ending;
+
+#[cfg(not(unix))]
+impl Ending {
+    /// From now on the signals end nothing by themselves.
+    pub(crate) fn new() -> Result<Self, CliError> {
+        Ok(Self)
+    }
+
+    /// Until one of them comes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it was ready, no signal was taken.
+    pub(crate) async fn wait(&mut self) {
+        // Without a Ctrl-C to wait for, it runs until it is killed.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
