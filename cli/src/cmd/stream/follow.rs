@@ -154,7 +154,7 @@ async fn waiting(stage: &mut Stage<'_>, selector: &str) -> Result<Flow, CliError
         })
         .collect();
     let why = if names.iter().any(|name| name == selector) {
-        format!("waiting for {selector}: its publisher can't be reached yet")
+        format!("waiting for {selector}: its publisher isn't connected yet")
     } else {
         let close = botzilla::directory::similar(selector, names.iter().map(String::as_str));
         let close = match &*close {
