@@ -4,6 +4,7 @@ pub(crate) mod args;
 pub(crate) mod check;
 pub(crate) mod expand;
 pub(crate) mod model;
+pub(crate) mod stream;
 
 use proc_macro2::TokenStream;
 use quote::quote;

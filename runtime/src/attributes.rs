@@ -182,6 +182,38 @@ pub use botzilla_macros::component;
 /// | `urgent` | it goes before all that waits, and drops an async handler that is running |
 /// | `abort` | dropped at its next await when its caller no longer waits; only for async ones |
 ///
+/// # On a stream
+///
+/// With `stream = ".."` it is no message's handler but a stream's, or that of all that match a
+/// pattern: each item is a turn of the component, in turn with its messages. It takes the item as
+/// `Scan` (cloned if others have it too), `&Scan`, `Arc<Scan>` or `Item<Scan>`, which knows its number
+/// and what was missed; and it returns nothing.
+///
+/// ```
+/// use botzilla::prelude::*;
+///
+/// # #[botzilla::data]
+/// # pub struct Scan { ranges_m: Vec<f32> }
+/// # #[derive(Default)] struct Planner { nearest_m: f32 }
+/// #[botzilla::component]
+/// impl Planner {
+///     #[botzilla::handler(stream = "lidar/scan", latest = 1, at_most = 5.0)]
+///     fn on_scan(&mut self, scan: &Scan) {
+///         self.nearest_m = scan.ranges_m.iter().copied().fold(f32::INFINITY, f32::min);
+///     }
+/// }
+/// ```
+///
+/// | option | meaning |
+/// | --- | --- |
+/// | `stream = "lidar/scan"` | what it is subscribed to; or a pattern, as in `*/scan`, `group:base/*` |
+/// | `latest = 4` | the newest 4 wait; the oldest are dropped for newer ones, and counted |
+/// | `reliable` | every item, as far as the publisher is reliable |
+/// | `depth = 16` | how many may wait |
+/// | `at_most = 5.0` | so many a second; the others are left out by the publisher |
+///
+/// # Replies
+///
 /// A reply that comes later is a `Later` of the reply's type, from `ctx.reply_later()`.
 ///
 /// # On a free function

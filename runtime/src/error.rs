@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use botzilla_wire::{Code, Failure};
 
-use crate::MapError;
+use crate::{MapError, PublishError, SendError, StreamError};
 
 /// The result of most operations; its error is [`enum@Error`] unless said otherwise.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -25,6 +25,15 @@ pub enum Error {
     /// A message wasn't answered, or not delivered.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// A stream couldn't be published.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// An item wasn't published.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// A stream can't be subscribed to, or a subscription had something to say.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// Whatever the program's own code returned.
     #[error(transparent)]
     Other(#[from] Box<dyn std::error::Error + Send + Sync>),

@@ -6,7 +6,7 @@ use syn::{Generics, Signature, Type, parse_quote, spanned::Spanned};
 
 use super::model::{Component, Hook};
 use crate::diag::at;
-use crate::handler::{expand::return_span, model::Handler};
+use crate::handler::{expand::return_span, model::Handler, stream::taken};
 
 pub(crate) fn expand(component: &Component) -> TokenStream {
     let item = &component.item;
@@ -47,6 +47,9 @@ pub(super) fn with_static(generics: &Generics) -> Generics {
 
 /// The statement that lists a handler.
 fn route(handler: &Handler) -> Option<TokenStream> {
+    if let Some(item) = handler.item() {
+        return Some(stream_route(handler, item));
+    }
     let message = handler.message()?;
     let cfgs = &handler.cfgs;
     let options = handler.options.expand();
@@ -58,6 +61,35 @@ fn route(handler: &Handler) -> Option<TokenStream> {
         #(#cfgs)*
         routes.add_function::<#message, _, _>(#options, |msg, #ctx| async move { #reply });
     })
+}
+
+/// The statement that lists a handler of a stream.
+fn stream_route(handler: &Handler, item: &Type) -> TokenStream {
+    let (item, taken) = taken(item);
+    let (cfgs, stream) = (&handler.cfgs, &handler.options.stream);
+    let options = handler.options.expand_stream();
+    let (context, name) = if handler.contexts.is_empty() {
+        (None, quote!(_ctx))
+    } else {
+        (Some(quote!(, ctx)), quote!(ctx))
+    };
+    let (function, argument) = (&handler.sig.ident, taken.argument());
+    // Where the item's type isn't data, or can't be cloned, all that says so points at it.
+    let span = at(item.span());
+    let call = quote_spanned!(span=> Self::#function(state, #argument #context));
+    if handler.is_async() {
+        quote_spanned! {span=>
+            #(#cfgs)*
+            routes.add_stream_async::<#item>(#stream, #options, |state, item, #name| {
+                ::std::boxed::Box::pin(async move { #call.await })
+            });
+        }
+    } else {
+        quote_spanned! {span=>
+            #(#cfgs)*
+            routes.add_stream::<#item>(#stream, #options, |state, item, #name| #call);
+        }
+    }
 }
 
 /// The impl of a handler with `self`.

@@ -1,7 +1,8 @@
-//! The options of `#[botzilla::handler(broadcast, urgent, abort)]`.
+//! The options of `#[botzilla::handler(broadcast, urgent, abort)]`, and those of a stream's handler.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
+use syn::{Lit, LitInt, LitStr, Token, parse::ParseStream};
 
 use crate::{
     args::{self, Known},
@@ -9,41 +10,102 @@ use crate::{
 };
 
 const OPTIONS: &[Known] = &[
-    Known {
-        key: "broadcast",
-        usage: "broadcast",
-    },
-    Known {
-        key: "urgent",
-        usage: "urgent",
-    },
-    Known {
-        key: "abort",
-        usage: "abort",
-    },
+    known("broadcast", "broadcast"),
+    known("urgent", "urgent"),
+    known("abort", "abort"),
+    known("stream", "stream = \"component/stream\""),
+    known("latest", "latest = 1"),
+    known("reliable", "reliable"),
+    known("depth", "depth = 16"),
+    known("at_most", "at_most = 5.0"),
 ];
+
+const fn known(key: &'static str, usage: &'static str) -> Known {
+    Known { key, usage }
+}
 
 /// The options given, as the user's tokens.
 #[derive(Default)]
-pub(crate) struct Options(pub(crate) Vec<Ident>);
+pub(crate) struct Options {
+    /// Those of a message's handler.
+    pub(crate) flags: Vec<Ident>,
+    /// What it is subscribed to, if it is a stream's.
+    pub(crate) stream: Option<LitStr>,
+    /// Those of a stream's handler, with their values.
+    pub(crate) settings: Vec<Setting>,
+}
+
+/// How a handler's stream is subscribed to.
+pub(crate) struct Setting {
+    pub(crate) key: Ident,
+    /// None: it is `reliable`.
+    pub(crate) value: Option<Lit>,
+}
 
 impl Options {
     pub(crate) fn get(&self, key: &str) -> Option<&Ident> {
-        self.0.iter().find(|option| *option == key)
+        self.flags.iter().find(|option| *option == key)
+    }
+
+    pub(crate) fn setting(&self, key: &str) -> Option<&Setting> {
+        self.settings.iter().find(|setting| setting.key == key)
     }
 
     /// The runtime's value of them.
     pub(crate) fn expand(&self) -> TokenStream {
-        let options = &self.0;
+        let options = &self.flags;
         quote!(::botzilla::RouteOptions::new() #(.#options(true))*)
+    }
+
+    /// The runtime's value of a stream's.
+    pub(crate) fn expand_stream(&self) -> TokenStream {
+        let settings = self.settings.iter().map(|setting| {
+            let key = &setting.key;
+            match &setting.value {
+                None => quote!(.#key(true)),
+                // A rate may be written as a whole number.
+                Some(Lit::Int(int)) if key == "at_most" => {
+                    let value = int.base10_parse::<f64>().unwrap_or_default();
+                    quote!(.#key(#value))
+                }
+                Some(value) => quote!(.#key(#value)),
+            }
+        });
+        quote!(::botzilla::StreamOptions::new() #(#settings)*)
     }
 }
 
 pub(crate) fn parse(tokens: TokenStream, mistakes: &mut Mistakes) -> Options {
     let mut options = Options::default();
-    args::parse("handler", OPTIONS, tokens, mistakes, |key, _| {
-        options.0.push(key.clone());
+    args::parse("handler", OPTIONS, tokens, mistakes, |key, input| {
+        let mut set = |value| {
+            options.settings.push(Setting {
+                key: key.clone(),
+                value,
+            });
+        };
+        match key.to_string().as_str() {
+            "stream" => {
+                input.parse::<Token![=]>()?;
+                options.stream = Some(input.parse()?);
+            }
+            "latest" | "depth" => {
+                input.parse::<Token![=]>()?;
+                set(Some(Lit::Int(input.parse::<LitInt>()?)));
+            }
+            "at_most" => set(Some(rate(input)?)),
+            "reliable" => set(None),
+            _ => options.flags.push(key.clone()),
+        }
         Ok(())
     });
     options
+}
+
+fn rate(input: ParseStream<'_>) -> syn::Result<Lit> {
+    input.parse::<Token![=]>()?;
+    match input.parse::<Lit>()? {
+        number @ (Lit::Int(_) | Lit::Float(_)) => Ok(number),
+        other => Err(syn::Error::new_spanned(other, "a number")),
+    }
 }

@@ -3,7 +3,10 @@
 use quote::ToTokens;
 use syn::{GenericParam, Safety, Signature, Type};
 
-use super::model::{Access, Handler, access, context_arguments, returned};
+use super::{
+    model::{Access, Handler, access, context_arguments, returned},
+    stream,
+};
 use crate::diag::Mistakes;
 
 /// Where a handler stands.
@@ -26,7 +29,10 @@ pub(crate) fn check(handler: &Handler, place: Place, mistakes: &mut Mistakes) {
     check_context(handler, place, mistakes);
     check_options(handler, place, mistakes);
     check_signature(&handler.sig, "handler", mistakes);
-    check_reply(handler, mistakes);
+    stream::check(handler, place, mistakes);
+    if handler.options.stream.is_none() {
+        check_reply(handler, mistakes);
+    }
 }
 
 fn check_outside(handler: &Handler, mistakes: &mut Mistakes) {
@@ -66,6 +72,10 @@ fn check_message(handler: &Handler, mistakes: &mut Mistakes) {
                 handler.sig.ident
             ),
         ),
+        // An item may be borrowed: it is others' too.
+        [message] if handler.options.stream.is_some() => {
+            check_one_message(stream::taken(&message.ty).0, mistakes);
+        }
         [message] => check_one_message(&message.ty, mistakes),
         [_, more @ ..] => {
             for message in more {
@@ -127,7 +137,7 @@ fn check_context(handler: &Handler, place: Place, mistakes: &mut Mistakes) {
 
 fn check_options(handler: &Handler, place: Place, mistakes: &mut Mistakes) {
     if place == Place::Free {
-        for option in &handler.options.0 {
+        for option in &handler.options.flags {
             mistakes.push(
                 option,
                 format!(
@@ -138,6 +148,7 @@ fn check_options(handler: &Handler, place: Place, mistakes: &mut Mistakes) {
         }
     } else if let Some(abort) = handler.options.get("abort")
         && !handler.is_async()
+        && handler.options.stream.is_none()
     {
         mistakes.push(
             abort,

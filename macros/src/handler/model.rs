@@ -19,10 +19,18 @@ pub(crate) struct Handler {
 }
 
 impl Handler {
-    /// The message's type, if there is one message.
+    /// The message's type, if there is one message. An item of a stream is none.
     pub(crate) fn message(&self) -> Option<&Type> {
         match self.messages.as_slice() {
-            [message] => Some(&message.ty),
+            [message] if self.options.stream.is_none() => Some(&message.ty),
+            _ => None,
+        }
+    }
+
+    /// The type of what comes on its stream, if it is a stream's.
+    pub(crate) fn item(&self) -> Option<&Type> {
+        match self.messages.as_slice() {
+            [item] if self.options.stream.is_some() => Some(&item.ty),
             _ => None,
         }
     }

@@ -222,6 +222,95 @@ fn abort_needs_an_await() {
 fn unknown_and_doubled_options_are_noted() {
     let mut mistakes = Mistakes::default();
     let options = args::parse(quote!(urgent, urgnt, urgent, abort), &mut mistakes);
-    assert_eq!(options.0.len(), 2);
+    assert_eq!(options.flags.len(), 2);
     assert_eq!(mistakes.texts().len(), 2);
+}
+
+fn stream(options: TokenStream, function: &TokenStream) -> Vec<String> {
+    let mut mistaken = Mistakes::default();
+    let options = args::parse(options, &mut mistaken);
+    let mut texts = mistaken.texts();
+    texts.extend(mistakes(Place::Component, options, function));
+    texts
+}
+
+#[test]
+fn a_stream_handler_takes_its_item_in_any_way() {
+    for function in [
+        quote!(
+            fn f(&mut self, scan: Scan) {}
+        ),
+        quote!(
+            fn f(&self, scan: &Scan, ctx: &Ctx<Self>) {}
+        ),
+        quote!(
+            async fn f(&mut self, scan: std::sync::Arc<Scan>) {}
+        ),
+        quote!(
+            async fn f(&mut self, scan: Item<Scan>, ctx: &Ctx<Self>) -> () {}
+        ),
+        quote!(
+            fn f(&mut self, scan: &botzilla::Item<Scan>) {}
+        ),
+    ] {
+        for options in [
+            quote!(stream = "lidar/scan"),
+            quote!(stream = "*/scan", latest = 4, at_most = 5),
+            quote!(stream = "group:base/*", reliable, depth = 16, at_most = 0.5),
+        ] {
+            assert_eq!(stream(options, &function), [""; 0], "{function}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_handlers_mistakes_are_named() {
+    let plain = quote!(
+        fn f(&mut self, scan: Scan) {}
+    );
+    for (options, remedy) in [
+        (quote!(stream = "scan"), "write `component/stream`"),
+        (quote!(stream = "li dar/scan"), "characters"),
+        (quote!(stream = "group:/scan"), "a group and a stream"),
+        (quote!(stream), "write `stream = \"component/stream\"`"),
+        (quote!(stream = "a/b", urgent), "leave `urgent` out"),
+        (quote!(stream = "a/b", broadcast), "leave `broadcast` out"),
+        (quote!(stream = "a/b", abort), "leave `abort` out"),
+        (quote!(stream = "a/b", latest = 0), "more than 0"),
+        (quote!(stream = "a/b", at_most = 0.0), "more than 0"),
+        (
+            quote!(stream = "a/b", at_most = "5"),
+            "write `at_most = 5.0`",
+        ),
+        (quote!(stream = "a/b", latest = 1, depth = 2), "leave one"),
+        (quote!(latest = 1), "`stream = \"component/stream\"`"),
+    ] {
+        let found = stream(options.clone(), &plain);
+        assert_eq!(found.len(), 1, "{options}: {found:?}");
+        assert!(found[0].contains(remedy), "{options}: {found:?}");
+    }
+    for (function, remedy) in [
+        (
+            quote!(
+                fn f(&mut self, scan: Scan) -> u32 {}
+            ),
+            "return nothing",
+        ),
+        (
+            quote!(
+                fn f(scan: Scan) {}
+            ),
+            "write `fn f(&mut self, ..)`",
+        ),
+        (
+            quote!(
+                fn f(&mut self, scan: impl Data) {}
+            ),
+            "name it",
+        ),
+    ] {
+        let found = stream(quote!(stream = "a/b"), &function);
+        assert_eq!(found.len(), 1, "{function}: {found:?}");
+        assert!(found[0].contains(remedy), "{function}: {found:?}");
+    }
 }
