@@ -34,7 +34,7 @@ pub(crate) struct Port {
     pub(crate) node: NodeId,
     pub(crate) depth: u32,
     pub(crate) sent: u64,
-    pub(crate) missed: u64,
+    missed: u64,
     pub(crate) thinned_ever: u64,
 }
 
@@ -72,6 +72,14 @@ impl Port {
 
     pub(crate) fn who(&self) -> String {
         who(self.component.as_ref(), self.node)
+    }
+
+    /// How many items were dropped for newer ones on this side.
+    pub(crate) fn missed(&self) -> u64 {
+        match &self.to {
+            To::Here(..) => self.missed,
+            To::There(remote) => self.missed + remote.state.lock().dropped,
+        }
     }
 
     /// How many items wait for it.
@@ -188,6 +196,8 @@ struct Waiting {
     thinned: u64,
     /// Items, and their bytes, that the session holds.
     in_session: (usize, usize),
+    /// How many the session has dropped for newer ones.
+    dropped: u64,
     /// The connection was told to look here.
     is_told: bool,
     wants_room: bool,
@@ -305,6 +315,11 @@ impl RemotePort {
         state.in_session.0 += queue.len();
         state.in_session.1 += std::mem::take(&mut state.bytes);
         queue
+    }
+
+    /// The session has dropped older items for newer ones.
+    pub(crate) fn has_dropped(&self, items: u64) {
+        self.state.lock().dropped += items;
     }
 
     /// How many items the session holds now, and their bytes. The source, if it waits for room and

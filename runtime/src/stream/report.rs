@@ -63,7 +63,7 @@ impl From<&Port> for SubscriberReport {
             depth: port.depth,
             queued: port.queued() as u64,
             sent: port.sent,
-            missed: port.missed,
+            missed: port.missed(),
             thinned: port.thinned_ever,
         }
     }

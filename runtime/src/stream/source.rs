@@ -510,6 +510,8 @@ impl Source {
     }
 
     pub(crate) fn report(&self) -> StreamReport {
+        // Not under the lock: it is the type's own code.
+        let schema = (self.kind.schema)().to_string();
         let state = self.state.lock();
         StreamReport {
             component: self.name().component().to_string(),
@@ -521,7 +523,7 @@ impl Source {
                 .as_ref()
                 .map(|it| it.fingerprint().to_string()),
             layout: self.kind.layout.as_ref().map(|it| it.text().to_owned()),
-            schema: (self.kind.schema)().to_string(),
+            schema,
             reliable: self.qos.is_reliable(),
             depth: self.qos.depth,
             keep_last: self.qos.keep_last,

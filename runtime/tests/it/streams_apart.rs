@@ -121,11 +121,11 @@ fn a_subscriber_that_is_killed_is_waited_for_no_longer_and_may_come_back() {
         let mut near = here.subscribe::<Tick>("clock/tick").await.unwrap();
         let child = Child::start(registry.address(), &["reader"]).await;
         until(|| ticks.subscribers() == 2).await;
-        // It never reads: sooner or later it is full, and then it is killed.
-        let mut n = 0;
-        while ticks.try_send(tick(n)).is_ok() {
+        // One it holds for ever, two wait there, and two here: the sixth has to wait.
+        let n = 5;
+        for n in 0..n {
+            ticks.send(tick(n)).await.unwrap();
             assert_eq!(next(&mut near).await.n, n);
-            n += 1;
         }
         let mut sending = std::pin::pin!(ticks.send(tick(n)));
         assert!(futures_util::poll!(&mut sending).is_pending());

@@ -174,7 +174,8 @@ impl Driver {
         entry.rest.extend(entry.port.take());
         while let Some(out) = entry.rest.pop_front() {
             match self.session.push(id, out.clone()) {
-                Ok(_) => {}
+                Ok(0) => {}
+                Ok(dropped) => entry.port.has_dropped(dropped as u64),
                 Err(NotPushed::Full) => {
                     entry.rest.push_front(out);
                     break;
