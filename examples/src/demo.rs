@@ -2,8 +2,10 @@
 //! button on the way.
 //!
 //! It is one process, but each component has a node of its own, so that every message crosses a
-//! real, authenticated TCP connection.
+//! real, authenticated TCP connection: asks and tells over one, the streams' items over one of
+//! their own.
 
+mod meter;
 mod report;
 mod ride;
 mod stage;

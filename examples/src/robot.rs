@@ -1,36 +1,46 @@
-//! The robot: five components that people copy from.
+//! The robot: seven components that people copy from.
 //!
-//! | component | what it does | groups |
-//! | --- | --- | --- |
-//! | `drive` | turns the wheels (here: of a simulated robot), says where it is | `base` |
-//! | `lidar` | measures all around | `base` |
-//! | `planner` | maps the floor, plans a path, follows it | `base` |
-//! | `battery` | counts what is drawn | `base` |
-//! | `operator` | sends it somewhere; stops everything | `desk` |
+//! | component | what it does | publishes | lives from | groups |
+//! | --- | --- | --- | --- | --- |
+//! | `drive` | turns the wheels (here: of a simulated robot) | `odometry` | | `base` |
+//! | `lidar` | measures all around | `scan` | `drive/odometry` | `base` |
+//! | `camera` | looks ahead | `image` | `drive/odometry` | `base` |
+//! | `battery` | counts what is drawn | `charge` | | `base` |
+//! | `planner` | maps the floor, plans a path, follows it | | `drive/odometry`, `lidar/scan` | `base` |
+//! | `watcher` | looks for what is in front of the robot | | `camera/image` | `desk` |
+//! | `operator` | sends it somewhere; stops everything | | | `desk` |
 //!
 //! They know each other by name only, so they run in one process, in one each, or on several
 //! machines, without a line changed.
 
 mod battery;
+mod camera;
 mod drive;
 mod latency;
 mod lidar;
 pub mod messages;
 mod operator;
 mod planner;
+mod senses;
+pub(crate) mod tally;
+mod watcher;
 
 use botzilla::Node;
 
 pub use battery::Battery;
+pub use camera::Camera;
 pub use drive::Drive;
 pub use lidar::Lidar;
 pub use operator::Operator;
 pub use planner::Planner;
+pub use watcher::{Watcher, ahead};
 
 use crate::sim::Room;
 
 /// The robot's components, by name.
-pub const COMPONENTS: [&str; 5] = ["drive", "lidar", "planner", "battery", "operator"];
+pub const COMPONENTS: [&str; 7] = [
+    "drive", "lidar", "camera", "planner", "battery", "watcher", "operator",
+];
 
 /// What all components of one robot have to agree on.
 #[derive(Debug, Clone)]
@@ -64,8 +74,10 @@ pub async fn spawn(node: &Node, name: &str, options: &Options) -> botzilla::Resu
     match name {
         "drive" => node.spawn(name, move || Drive::new(&options)).await?,
         "lidar" => node.spawn(name, move || Lidar::new(&options)).await?,
+        "camera" => node.spawn(name, move || Camera::new(&options)).await?,
         "planner" => node.spawn(name, move || Planner::new(&options)).await?,
         "battery" => node.spawn(name, move || Battery::new(&options)).await?,
+        "watcher" => node.spawn(name, Watcher::default).await?,
         _ => node.spawn(name, Operator::default).await?,
     };
     Ok(())

@@ -171,6 +171,17 @@ fn demo(report: &botzilla_examples::demo::Report) -> Value {
     let stops = report.stops.iter().map(|stop| {
         json!({"heard_by": stop.heard_by, "took_ms": stop.took_ms, "rolled_m": stop.rolled_m})
     });
+    let streams = report.streams.iter().map(|count| {
+        json!({
+            "stream": count.stream,
+            "subscriber": count.subscriber,
+            "items": count.items,
+            "bytes": count.bytes,
+            "hz": count.hz,
+            "missed": count.missed,
+            "thinned": count.thinned,
+        })
+    });
     json!({
         "ok": true,
         "path_m": report.path_m,
@@ -187,6 +198,8 @@ fn demo(report: &botzilla_examples::demo::Report) -> Value {
             "p50_us": report.latency.p50_us,
             "p99_us": report.latency.p99_us,
         },
+        "streams": streams.collect::<Vec<_>>(),
+        "nearest_ahead_m": report.sight.nearest_m,
         "picture": report.picture,
     })
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::robot::messages::Latency;
+use crate::robot::messages::{Latency, Sight, StreamCount};
 
 /// What a run of the demo came to.
 #[botzilla::data]
@@ -28,8 +28,12 @@ pub struct Report {
     pub battery_percent: f64,
     /// Messages that went over TCP, from component to component.
     pub messages: u64,
-    /// How long the planner's asks to drive and lidar took.
+    /// How long the planner's asks to the drive took.
     pub latency: Latency,
+    /// What came of each stream, for each who subscribed and counted.
+    pub streams: Vec<StreamCount>,
+    /// What the watcher saw in the camera's images.
+    pub sight: Sight,
     /// Where the picture is.
     pub picture: Option<PathBuf>,
 }
@@ -76,8 +80,43 @@ impl fmt::Display for Report {
             f,
             "asks      {asks} measured: half within {p50_us:.0} us, 99 of 100 within {p99_us:.0} us"
         )?;
+        for count in &self.streams {
+            write!(f, "\nstream    {}", Line(count))?;
+        }
+        if let Some(nearest_m) = self.sight.nearest_m {
+            let images = self.sight.images.items;
+            write!(
+                f,
+                "\nsight     {images} images, the nearest thing ahead was at {nearest_m:.2} m"
+            )?;
+        }
         if let Some(path) = &self.picture {
             write!(f, "\npicture   {}", path.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// A stream at one of its subscribers, as a line.
+struct Line<'a>(&'a StreamCount);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let StreamCount {
+            stream,
+            subscriber,
+            items,
+            bytes,
+            hz,
+            missed,
+            thinned,
+        } = self.0;
+        write!(
+            f,
+            "{stream} to {subscriber}: {items} items, {hz:.1} Hz, {missed} missed, {thinned} thinned out"
+        )?;
+        if *bytes > 0 {
+            write!(f, ", {} KiB", bytes.div_ceil(1024))?;
         }
         Ok(())
     }

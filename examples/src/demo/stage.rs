@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use botzilla::Node;
 
+use super::meter::Meter;
 use super::ride::{Ride, ask};
 use super::{COMPONENTS, DemoError, DemoOptions, Event, Report};
 use crate::geometry::Point;
 use crate::picture::Trace;
 use crate::robot;
-use crate::robot::messages::{FloorMap, GetCharge, GetLatency, GetMap, Odometry};
+use crate::robot::messages::{
+    FloorMap, GetCharge, GetLatency, GetMap, GetSight, GetStreams, Odometry,
+};
 use crate::setup::Embedded;
 use crate::sim::Chassis;
 
@@ -56,14 +59,26 @@ impl Stage {
         let console = console.map_err(DemoError::runtime("starting the console"))?;
         self.nodes.push(console.clone());
 
+        let meter = Meter::subscribe(&console).await;
+        let mut meter = meter.map_err(DemoError::runtime("subscribing to the streams"))?;
         let mut ride = Ride::new(&console, options, &mut self.last, on);
-        let arrived = ride.go().await?.odometry;
+        let arrived = tokio::select! {
+            arrived = ride.go() => arrived?.odometry,
+            never = meter.listen() => match never {},
+        };
         let Ride { driven, stops, .. } = ride;
 
         let planner = console.component("planner");
         let map = ask(&planner, GetMap {}).await?;
         let latency = ask(&planner, GetLatency {}).await?;
         let charge = ask(&console.component("battery"), GetCharge {}).await?;
+        let watcher = console.component("watcher");
+        let sight = ask(&watcher, GetSight {}).await?;
+        let mut streams = meter.counts();
+        streams.extend(ask(&planner, GetStreams {}).await?);
+        streams.extend(ask(&watcher, GetStreams {}).await?);
+        // One line for each: a stream, then who subscribed to it.
+        streams.sort_by(|a, b| (&a.stream, &a.subscriber).cmp(&(&b.stream, &b.subscriber)));
         let goal = options.robot.room.goal;
         let (poses, stops) = stops.into_iter().unzip();
         let report = Report {
@@ -76,6 +91,8 @@ impl Stage {
             battery_percent: charge.percent,
             messages: self.messages(),
             latency,
+            streams,
+            sight,
             ..Report::default()
         };
         let trace = Trace {

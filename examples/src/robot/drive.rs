@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use botzilla::PublishError;
 use botzilla::prelude::*;
 
 use super::Options;
@@ -39,6 +40,7 @@ pub struct Drive {
     commanded_s: f64,
     /// What was drawn and not yet told to the battery.
     unreported_j: f64,
+    odometry: Option<Publisher<Odometry>>,
 }
 
 impl Drive {
@@ -52,6 +54,7 @@ impl Drive {
             stopped: None,
             commanded_s: 0.0,
             unreported_j: 0.0,
+            odometry: None,
         }
     }
 }
@@ -59,8 +62,11 @@ impl Drive {
 #[botzilla::component(groups = ["base"])]
 impl Drive {
     #[botzilla::on_start]
-    fn start(&mut self, ctx: &Ctx<Self>) {
+    fn start(&mut self, ctx: &Ctx<Self>) -> Result<(), PublishError> {
+        // The newest counts: whoever is slow gets fewer, and is told how many it missed.
+        self.odometry = Some(ctx.publish("odometry", Qos::latest())?);
         ctx.every(TICK, Self::tick);
+        Ok(())
     }
 
     #[botzilla::handler]
@@ -113,6 +119,10 @@ impl Drive {
         }
         self.unreported_j += self.world.take_energy();
         self.report_energy(ctx);
+        if let Some(odometry) = &self.odometry {
+            // A stream of latest items waits for nobody, so it is fit for a timer.
+            let _ = odometry.try_send(self.odometry());
+        }
     }
 
     /// Tells the battery what was drawn, a few times a second. Nothing is lost while there is no

@@ -1,7 +1,13 @@
 //! What the robot's components say to each other.
 //!
 //! Units are in the fields' names: whoever types `botzilla call drive SetVelocity '{..}'` sees
-//! them. A request without contents is written `Scan {}`, so that its JSON is `{}`.
+//! them. A request without contents is written `GetMap {}`, so that its JSON is `{}`.
+//!
+//! What is measured all the time is published, not asked for: `drive/odometry`, `lidar/scan`,
+//! `camera/image` and `battery/charge` are streams of [`Odometry`], [`LaserScan`], [`Image`] and
+//! [`Charge`].
+
+use botzilla::Blob;
 
 use crate::geometry::{Point, Pose};
 
@@ -93,11 +99,6 @@ pub enum DriveRefused {
 
 // ---- lidar ----
 
-/// Asks for one measurement all around.
-#[botzilla::message(reply = Result<LaserScan, LidarError>)]
-#[derive(Debug, Clone)]
-pub struct Scan {}
-
 /// What the lidar measured, and where it was when it did.
 #[botzilla::data]
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -122,16 +123,65 @@ impl LaserScan {
     }
 }
 
-/// Why there is no scan.
+// ---- camera ----
+
+/// What the camera saw, and what a pixel of it means.
 #[botzilla::data]
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum LidarError {
-    /// The drive didn't say where the robot is.
-    #[error("the lidar doesn't know where it is: {why}")]
-    Lost {
-        /// What went wrong.
-        why: String,
-    },
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// Pixels from left to right.
+    pub width: u32,
+    /// Pixels from top to bottom.
+    pub height: u32,
+    /// The distance of the picture's plane, in pixels: how wide it sees.
+    pub focal_px: f64,
+    /// How high above the floor the camera is.
+    pub eye_m: f64,
+    /// Red, green and blue of each pixel, line by line from the top. As a `Blob` they are copied into
+    /// the message in one go, and a subscriber borrows them from what it received.
+    pub rgb: Blob,
+}
+
+/// Asks the watcher what it saw.
+#[botzilla::message(reply = Sight)]
+#[derive(Debug, Clone)]
+pub struct GetSight {}
+
+/// What the watcher saw in the camera's images.
+#[botzilla::data]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sight {
+    /// The nearest that anything straight ahead was.
+    pub nearest_m: Option<f64>,
+    /// The images that it got.
+    pub images: StreamCount,
+}
+
+// ---- all that subscribe ----
+
+/// Asks a component for the streams that it lives from.
+#[botzilla::message(reply = Vec<StreamCount>)]
+#[derive(Debug, Clone)]
+pub struct GetStreams {}
+
+/// What came of a stream to one of its subscribers, and what did not.
+#[botzilla::data]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StreamCount {
+    /// The stream, as `component/stream`.
+    pub stream: String,
+    /// Who subscribed.
+    pub subscriber: String,
+    /// Items that came.
+    pub items: u64,
+    /// Their bytes, if the subscriber took them as bytes.
+    pub bytes: u64,
+    /// Items a second, while it was subscribed.
+    pub hz: f64,
+    /// Items that were lost because the subscriber, or what is between, was too slow.
+    pub missed: u64,
+    /// Items that the publisher left out because the subscriber asked for fewer a second.
+    pub thinned: u64,
 }
 
 // ---- planner ----
@@ -165,6 +215,14 @@ pub enum GoToError {
     /// An emergency stop is in force; ask again after [`Resume`].
     #[error("an emergency stop is in force")]
     Stopped,
+    /// The planner neither sees nor feels its way any more.
+    #[error("nothing comes from {stream}: {why}")]
+    NoStream {
+        /// The stream.
+        stream: String,
+        /// What is known of it.
+        why: String,
+    },
     /// Another component didn't answer.
     #[error("{who} didn't answer: {why}")]
     Unanswered {
@@ -192,7 +250,7 @@ pub struct FloorMap {
     pub plans: Vec<Vec<Place>>,
 }
 
-/// Asks how long the planner's asks to drive and lidar took.
+/// Asks how long the planner's asks to the drive took.
 #[botzilla::message(reply = Latency)]
 #[derive(Debug, Clone)]
 pub struct GetLatency {}

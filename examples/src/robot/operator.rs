@@ -1,7 +1,7 @@
 //! The operator's desk: it sends the robot somewhere, hears of its progress, and has the red
 //! button.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use botzilla::prelude::*;
 use botzilla::{BroadcastReport, CallError, Reason};
@@ -15,8 +15,8 @@ use super::messages::{
 const LONGEST: Duration = Duration::from_secs(600);
 /// How often the desk looks whether a stopped robot was released, or tries again.
 const AGAIN: Duration = Duration::from_millis(100);
-/// How often it tries again when a component doesn't answer, before it gives up.
-const TRIES: u32 = 50;
+/// How long it tries again when a component doesn't answer, before it gives up.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The component.
 #[derive(Debug, Default)]
@@ -30,20 +30,20 @@ impl Operator {
     #[botzilla::handler]
     async fn mission(msg: Mission, ctx: &Ctx<Self>) -> Result<Arrived, MissionFailed> {
         let planner = ctx.component("planner");
-        let mut tries = 0;
+        let mut failing: Option<Instant> = None;
         loop {
             let go_to = GoTo { goal: msg.goal };
             match planner.ask(go_to).within(LONGEST).await {
                 Ok(Ok(arrived)) => return Ok(arrived),
                 // It is stopped, or it was stopped on the way there: ask again when released.
-                Ok(Err(GoToError::Stopped)) => {}
-                Err(error) if *error.reason() == Reason::Interrupted => {}
+                Ok(Err(GoToError::Stopped)) => failing = None,
+                Err(error) if *error.reason() == Reason::Interrupted => failing = None,
                 // The map says no, and asking again won't change that.
                 Ok(Err(error @ GoToError::NoWay { .. })) => return Err(failed(&error)),
                 // A component may be restarting: try for a while.
-                Ok(Err(error)) if tries == TRIES => return Err(failed(&error)),
-                Err(error) if tries == TRIES => return Err(failed(&error)),
-                _ => tries += 1,
+                Ok(Err(error)) if is_enough(&mut failing) => return Err(failed(&error)),
+                Err(error) if is_enough(&mut failing) => return Err(failed(&error)),
+                _ => {}
             }
             wait_until_released(ctx).await;
         }
@@ -69,6 +69,11 @@ impl Operator {
     async fn resume_all(_: ResumeAll, ctx: &Ctx<Self>) -> Heard {
         heard(ctx.broadcast(Resume {}).to_the_end().await)
     }
+}
+
+/// Whether it has been failing for too long; it does from now on, if it did not before.
+fn is_enough(failing: &mut Option<Instant>) -> bool {
+    failing.get_or_insert_with(Instant::now).elapsed() > PATIENCE
 }
 
 async fn wait_until_released(ctx: &Ctx<Operator>) {

@@ -1,22 +1,23 @@
 //! The planner: it maps the floor, plans a path over the map, and follows it.
+//!
+//! It lives from two streams: each odometry that comes is a step of the steering, and each scan makes
+//! the map better.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use botzilla::prelude::*;
 
 use super::Options;
 use super::latency::Latencies;
 use super::messages::{
-    Arrived, DriveRefused, EmergencyStop, FloorMap, GetLatency, GetMap, GetOdometry, GoTo,
-    GoToError, Latency, Odometry, Place, Progress, Resume, Scan, SetVelocity,
+    Arrived, DriveRefused, EmergencyStop, FloorMap, GetLatency, GetMap, GetStreams, GoTo,
+    GoToError, LaserScan, Latency, Odometry, Place, Progress, Resume, SetVelocity, StreamCount,
 };
+use super::senses::{Came, Senses};
 use crate::geometry::{Point, length};
 use crate::nav::{Gait, Navigator, Needs, Next};
 
-/// The time between two commands to the drive.
-const STEP: Duration = Duration::from_millis(25);
-/// A scan each so many steps, and a progress report.
-const STEPS_PER_SCAN: u32 = 4;
+/// A progress report each so many steps.
 const STEPS_PER_REPORT: u32 = 8;
 
 /// The component.
@@ -25,6 +26,7 @@ pub struct Planner {
     navigator: Navigator,
     stopped: bool,
     latencies: Latencies,
+    came: Came,
 }
 
 impl Planner {
@@ -35,6 +37,7 @@ impl Planner {
             navigator: Navigator::new(size, Needs::default(), Gait::default()),
             stopped: false,
             latencies: Latencies::default(),
+            came: Came::default(),
         }
     }
 }
@@ -49,20 +52,25 @@ impl Planner {
             return Err(GoToError::Stopped);
         }
         self.navigator.head_for(msg.goal.into());
-        let mut odometry = self.locate(ctx).await?;
-        let mut before_s = odometry.time_s;
+        let mut senses = Senses::begin(ctx, &mut self.came).await?;
+        // Not a wheel turns before it has seen something.
+        let first = senses.scan(&mut self.came).await?;
+        self.observe(&first);
+        let mut before_s = None;
         for step in 0_u32.. {
-            if step % STEPS_PER_SCAN == 0 {
-                self.look_around(ctx).await?;
+            // The drive's pace is the planner's: each odometry is a step.
+            let odometry = senses.odometry(&mut self.came).await?;
+            while let Some(scan) = senses.try_scan(&mut self.came)? {
+                self.observe(&scan);
             }
             if step % STEPS_PER_REPORT == 0 {
                 self.report(&odometry, ctx);
             }
-            let passed_s = odometry.time_s - before_s;
-            before_s = odometry.time_s;
+            let passed_s = odometry.time_s - before_s.unwrap_or(odometry.time_s);
+            before_s = Some(odometry.time_s);
             match self.navigator.next(odometry.pose(), passed_s) {
                 Ok(Next::Go { linear, angular }) => {
-                    odometry = self.command(linear, angular, ctx).await?;
+                    self.command(linear, angular, ctx).await?;
                 }
                 Ok(Next::Arrived) => break,
                 Err(no_way) => {
@@ -70,7 +78,6 @@ impl Planner {
                     return Err(GoToError::NoWay { why });
                 }
             }
-            tokio::time::sleep(STEP).await;
         }
         let odometry = self.command(0.0, 0.0, ctx).await?;
         self.report(&odometry, ctx);
@@ -98,6 +105,11 @@ impl Planner {
         self.latencies.summary()
     }
 
+    #[botzilla::handler]
+    fn get_streams(&mut self, _: GetStreams) -> Vec<StreamCount> {
+        self.came.counts("planner")
+    }
+
     #[botzilla::handler(broadcast, urgent)]
     fn stop(&mut self, _: EmergencyStop) {
         self.stopped = true;
@@ -110,10 +122,6 @@ impl Planner {
 }
 
 impl Planner {
-    async fn locate(&mut self, ctx: &Ctx<Self>) -> Result<Odometry, GoToError> {
-        self.ask("drive", GetOdometry {}, ctx).await
-    }
-
     async fn command(
         &mut self,
         linear_mps: f64,
@@ -131,12 +139,9 @@ impl Planner {
         }
     }
 
-    async fn look_around(&mut self, ctx: &Ctx<Self>) -> Result<(), GoToError> {
-        let scan = self.ask("lidar", Scan {}, ctx).await?;
-        let scan = scan.map_err(|error| unanswered("lidar", &error))?;
+    fn observe(&mut self, scan: &LaserScan) {
         self.navigator
             .observe(scan.pose(), &scan.ranges_m, scan.reach_m);
-        Ok(())
     }
 
     /// An ask that is measured, and whose failure says who it was that didn't answer.

@@ -78,13 +78,51 @@ async fn a_velocity_that_is_not_a_number_is_refused() {
 }
 
 #[actix::test]
-async fn a_lidar_without_a_drive_says_that_it_is_lost() {
-    let lidar = robot(&["lidar"]).await.component("lidar");
-    let LidarError::Lost { why } = lidar.ask(Scan {}).await.unwrap().unwrap_err();
-    assert!(
-        why.contains("drive") && why.contains("no such component"),
-        "{why}"
-    );
+async fn a_lidar_hears_of_a_drive_that_comes_later_and_measures_from_where_it_is() {
+    let node = robot(&["lidar"]).await;
+    let mut scans = node.subscribe::<LaserScan>("lidar/scan").await.unwrap();
+    assert!(scans.try_next().is_none());
+    robot::spawn(&node, "drive", &Options::default())
+        .await
+        .unwrap();
+    let scan = scans.next().await.unwrap().unwrap();
+    let Options { room, .. } = Options::default();
+    assert_eq!((scan.from(), scan.missed()), ("lidar/scan", 0));
+    assert_eq!(scan.ranges_m.len(), 180);
+    assert!(room.start.at.distance(scan.pose().at) < 0.01, "{scan:?}");
+}
+
+#[actix::test]
+async fn a_camera_publishes_what_stands_ahead_as_soon_as_somebody_looks() {
+    let node = robot(&["drive", "camera", "watcher"]).await;
+    let images = node.subscribe::<Image>("camera/image").latest(1);
+    let mut images = images.await.unwrap();
+    let image = images.next().await.unwrap().unwrap();
+    assert_eq!((image.width, image.height), (640, 480));
+    assert_eq!(image.rgb.len(), 640 * 480 * 3);
+    let ahead_m = robot::ahead(&image).unwrap();
+    // The watcher looks at the same.
+    let watcher = node.component("watcher");
+    loop {
+        let sight = watcher.ask(GetSight {}).await.unwrap();
+        if let Some(nearest_m) = sight.nearest_m {
+            assert!((nearest_m - ahead_m).abs() < 0.01, "{sight:?}");
+            assert_eq!(sight.images.stream, "camera/image");
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[actix::test]
+async fn the_newest_charge_is_kept_for_whoever_subscribes_late() {
+    let node = robot(&["battery"]).await;
+    let used = PowerUsed { joules: 20.0 };
+    node.component("battery").ask(used).await.unwrap();
+    let charges = node.subscribe::<Charge>("battery/charge").keep_last(1);
+    let mut charges = charges.await.unwrap();
+    let charge = charges.next().await.unwrap().unwrap();
+    assert_eq!((charge.seq(), charge.used_j), (0, 20.0));
 }
 
 #[actix::test]
@@ -136,5 +174,6 @@ async fn a_mission_ends_with_the_reason_when_a_part_of_the_robot_is_missing() {
         .await
         .unwrap()
         .unwrap_err();
-    assert!(failed.why.contains("lidar"), "{failed}");
+    assert!(failed.why.contains("lidar/scan"), "{failed}");
+    assert!(failed.why.contains("nobody publishes it"), "{failed}");
 }

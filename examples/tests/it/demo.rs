@@ -36,6 +36,31 @@ async fn the_demo_stops_once_resumes_and_reaches_the_goal() {
     );
     assert!(report.to_string().contains("picture"), "{report}");
 
+    for (stream, subscriber, least) in [
+        ("battery/charge", "console", 3),
+        ("camera/image", "console", 5),
+        ("camera/image", "watcher", 3),
+        ("drive/odometry", "console", 50),
+        ("drive/odometry", "planner", 50),
+        ("lidar/scan", "console", 10),
+        ("lidar/scan", "planner", 10),
+    ] {
+        let mut counts = report.streams.iter();
+        let count = counts.find(|one| one.stream == stream && one.subscriber == subscriber);
+        let count = count.unwrap_or_else(|| panic!("no {stream} to {subscriber}: {report}"));
+        assert!(count.items >= least && count.hz > 0.0, "{count:?}");
+        let text = format!("{stream} to {subscriber}: {} items", count.items);
+        assert!(report.to_string().contains(&text), "{report}");
+        // A reliable stream loses nothing, whatever the computer is like.
+        assert!(stream != "battery/charge" || count.missed == 0, "{count:?}");
+    }
+    let image_bytes = report
+        .streams
+        .iter()
+        .find(|one| one.stream == "camera/image");
+    assert!(image_bytes.unwrap().bytes > 5 * 640 * 480 * 3, "{report}");
+    assert!(report.sight.nearest_m.is_some(), "{report}");
+
     let of = |wanted: fn(&Event) -> bool| events.iter().position(wanted).unwrap();
     let stopped = of(|event| matches!(event, Event::Stopped { .. }));
     let standing = of(|event| matches!(event, Event::Standing { .. }));
