@@ -20,6 +20,7 @@ mod streams;
 mod streams_apart;
 mod streams_between;
 mod streams_handled;
+mod streams_slow;
 mod tidy;
 mod turns;
 mod ui;
