@@ -372,7 +372,8 @@ impl<R> ReplyTo<R> {
     }
 
     pub(crate) fn panicked(self, panicked: &Panicked) {
-        self.fail(failure(Code::Panicked, true, panicked.to_string()));
+        let text = contain::shorten(panicked.to_string(), self.seat.hosted.panic_text);
+        self.fail(failure(Code::Panicked, true, text));
     }
 
     /// Whether the sender went away.

@@ -36,6 +36,8 @@ pub(crate) struct Hosted {
     pub(crate) mailbox: Mailbox,
     /// The node's.
     pub(crate) deadlines: Arc<Deadlines>,
+    /// What of a panic's text callers get, in bytes.
+    pub(crate) panic_text: usize,
     order: AtomicU8,
     /// Whether its name doesn't mean it any more.
     is_forgotten: AtomicBool,
@@ -75,6 +77,7 @@ impl Hosted {
         routes: Vec<RouteInfo>,
         mailbox: Mailbox,
         deadlines: Arc<Deadlines>,
+        panic_text: usize,
     ) -> Self {
         let by_name = routes
             .iter()
@@ -98,6 +101,7 @@ impl Hosted {
             by_type,
             mailbox,
             deadlines,
+            panic_text,
             is_forgotten: AtomicBool::new(false),
             order: AtomicU8::new(Order::Serve as u8),
             restarts: AtomicU64::new(0),

@@ -271,6 +271,7 @@ mod tests {
             Vec::new(),
             Mailbox::new(1, 1),
             deadlines,
+            1024,
         )
     }
 

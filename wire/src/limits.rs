@@ -31,6 +31,8 @@ pub struct Limits {
     pub control_record: usize,
     /// The longest detail text of a failure, in bytes. Default: 16 KiB.
     pub detail: usize,
+    /// What of a panic's text goes to the caller, in bytes. Default: 1 KiB.
+    pub panic_text: usize,
     /// How deep a payload may nest. Default: 64.
     pub nesting: usize,
     /// Memory that the elements of one payload's sequences and maps may take once decoded, in
@@ -66,6 +68,7 @@ impl Default for Limits {
             routes: 8192,
             control_record: 64 * KIB,
             detail: 16 * KIB,
+            panic_text: KIB,
             nesting: 64,
             decoded: 64 * MIB,
             handshake_bytes: KIB,

@@ -166,6 +166,38 @@ fn reply_bytes_bounds_what_waits_for_an_asker() {
     });
 }
 
+#[botzilla::message]
+struct Burst;
+
+#[derive(Default)]
+struct Tyre;
+
+#[botzilla::component]
+impl Tyre {
+    #[botzilla::handler]
+    fn burst(&mut self, _: Burst) {
+        panic!("{}", "hiss ".repeat(1000));
+    }
+}
+
+#[test]
+fn panic_text_bounds_what_a_caller_is_told_of_a_panic() {
+    run(async {
+        for (limit, told) in [(None, 1024), (Some(40), 40), (Some(100_000), 5000)] {
+            let mut limits = Limits::default();
+            limits.panic_text = limit.unwrap_or(limits.panic_text);
+            let node = started(NodeConfig::in_process().limits(limits)).await;
+            let tyre = node.spawn("tyre", Tyre::default).await.unwrap();
+            let error = tyre.ask(Burst).await.unwrap_err();
+            let Reason::HandlerPanicked(text) = error.reason() else {
+                panic!("{error}")
+            };
+            assert_eq!(text.len(), told);
+            node.shutdown(SOON).await;
+        }
+    });
+}
+
 #[test]
 fn a_connection_that_nobody_uses_ends_and_comes_back_when_it_is_needed() {
     run(async {
