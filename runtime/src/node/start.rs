@@ -18,7 +18,7 @@ use crate::{
     deadline::Deadlines,
     directory::Directory,
     link::{Host, Links, Settings},
-    service,
+    program, service,
     watchdog::{self, Pulse},
 };
 
@@ -26,6 +26,7 @@ use crate::{
 const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Result<Node> {
+    program::log_if_nobody_does();
     let id = random_node_id()?;
     let silent = config.short_lived || config.registry == RegistryAt::Nowhere;
     let listener = if silent {
