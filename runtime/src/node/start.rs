@@ -19,7 +19,7 @@ use crate::{
     directory::Directory,
     link::{Host, Links, Settings},
     program, service,
-    watchdog::{self, Pulse},
+    watchdog::Pulse,
 };
 
 /// How long a node that starts waits to know all others.
@@ -66,9 +66,7 @@ pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Re
             config,
         }
     }));
-    watchdog::keep(&node.0.deadlines);
-    let stopped = node.0.stopped.clone();
-    actix_rt::spawn(stopped.run_until_cancelled_owned(node.0.deadlines.clone().drive()));
+    node.0.deadlines.keep().map_err(StartError::Thread)?;
     if let Some(listener) = listener {
         node.0.links.listen(listener)?;
     }
