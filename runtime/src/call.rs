@@ -1,6 +1,6 @@
 //! One message on its way into a component, and the way back for its outcome.
 
-use std::{any::Any, fmt, panic::AssertUnwindSafe, sync::Arc, task, time::Instant};
+use std::{any::Any, fmt, mem, panic::AssertUnwindSafe, sync::Arc, task, time::Instant};
 
 use botzilla_wire::{Code, Encoding, Failure, Kind, Limits, Name, NodeId, encoding};
 use bytes::Bytes;
@@ -40,11 +40,15 @@ pub(crate) enum Body {
     Ask(Arc<dyn AskEnvelope>),
     /// A `Telling<M>`.
     Tell(Box<dyn TellEnvelope>),
-    Encoded {
-        encoding: Encoding,
-        payload: Bytes,
-        to: EncodedTo,
-    },
+    /// Elsewhere, so that a call that isn't serialized stays small: it is moved about.
+    Encoded(Box<EncodedCall>),
+}
+
+/// A message as bytes, and where its outcome goes.
+pub(crate) struct EncodedCall {
+    pub(crate) encoding: Encoding,
+    pub(crate) payload: Bytes,
+    pub(crate) to: EncodedTo,
 }
 
 /// An ask whose type is known only to its sender and to the route it was sent to.
@@ -100,6 +104,16 @@ pub(crate) enum EncodedTo {
     Told(Told),
 }
 
+impl EncodedTo {
+    fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Remote(responder, _) => responder.is_cancelled(),
+            Self::Local(asker) => asker.is_closed(),
+            Self::Told(_) => false,
+        }
+    }
+}
+
 /// What a message holds until it ends: its credit, and its line in the ledger.
 pub(crate) struct Seat {
     hosted: Arc<Hosted>,
@@ -111,17 +125,9 @@ pub(crate) struct Seat {
 
 impl Call {
     /// Puts it in its component's queue, or gives it back when the component has stopped.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the call comes back whole: nothing is lost"
-    )]
     pub(crate) fn push(self) -> Result<(), Self> {
         let hosted = self.seat.hosted.clone();
         hosted.mailbox.push(self)
-    }
-
-    pub(crate) fn admitted(&mut self, credit: Class) {
-        self.seat.admitted(credit);
     }
 
     /// What is known of its handler.
@@ -173,13 +179,11 @@ impl Call {
                     },
                 ))
             }
-            Body::Encoded {
-                encoding,
-                payload,
-                to,
-            } => {
+            Body::Encoded(mut call) => {
+                let encoding = call.encoding;
+                let payload = mem::take(&mut call.payload);
                 let reply = ReplyTo {
-                    to: To::Encoded(encoding, to),
+                    to: To::Encoded(call),
                     seat,
                 };
                 let decoded = contain::catch(|| encoding::decode::<M>(encoding, &payload, limits));
@@ -221,19 +225,8 @@ impl Call {
     pub(crate) fn is_cancelled(&self) -> bool {
         match &self.body {
             Body::Ask(asked) => asked.is_cancelled(),
-            Body::Encoded {
-                to: EncodedTo::Remote(responder, _),
-                ..
-            } => responder.is_cancelled(),
-            Body::Encoded {
-                to: EncodedTo::Local(asker),
-                ..
-            } => asker.is_closed(),
-            Body::Tell(_)
-            | Body::Encoded {
-                to: EncodedTo::Told(_),
-                ..
-            } => false,
+            Body::Encoded(call) => call.to.is_cancelled(),
+            Body::Tell(_) => false,
         }
     }
 
@@ -253,9 +246,9 @@ impl Call {
                 self.seat.settle(Settled::Failed);
                 telling.refuse(failure);
             }
-            Body::Encoded { to, .. } => {
+            Body::Encoded(call) => {
                 ReplyTo::<()> {
-                    to: To::Encoded(Encoding::Bincode, to),
+                    to: To::Encoded(call),
                     seat: self.seat,
                 }
                 .fail(failure);
@@ -292,25 +285,9 @@ impl Seat {
         }
     }
 
-    /// Without credit, and not in the ledger, until the mailbox admits it.
-    pub(crate) fn applying(hosted: Arc<Hosted>, route: usize) -> Self {
-        Self {
-            hosted,
-            route,
-            credit: None,
-            open: false,
-        }
-    }
-
-    fn admitted(&mut self, credit: Class) {
-        self.hosted.routes[self.route].ledger.open();
-        self.credit = Some(credit);
-        self.open = true;
-    }
-
     /// Ends it, once.
     fn settle(&mut self, how: Settled) {
-        if std::mem::replace(&mut self.open, false) {
+        if mem::replace(&mut self.open, false) {
             self.hosted.routes[self.route].ledger.settle(how);
         }
         if let Some(class) = self.credit.take() {
@@ -334,7 +311,7 @@ pub(crate) struct ReplyTo<R> {
 enum To<R> {
     Asked(Arc<dyn Answering<R>>),
     Told(Told),
-    Encoded(Encoding, EncodedTo),
+    Encoded(Box<EncodedCall>),
     Over,
 }
 
@@ -344,7 +321,7 @@ impl<R> ReplyTo<R> {
     }
 
     fn fail_in_place(&mut self, failure: Failure) {
-        let to = std::mem::replace(&mut self.to, To::Over);
+        let to = mem::replace(&mut self.to, To::Over);
         let refused = matches!(
             failure.code,
             Code::NoHandler
@@ -360,9 +337,12 @@ impl<R> ReplyTo<R> {
         });
         match to {
             To::Asked(asked) => asked.answer(Err(failure), &self.seat.hosted.deadlines),
-            To::Told(told) | To::Encoded(_, EncodedTo::Told(told)) => told.failed(failure),
-            To::Encoded(_, EncodedTo::Remote(responder, _)) => responder.fail(failure),
-            To::Encoded(_, EncodedTo::Local(asker)) => drop(asker.send(Err(failure))),
+            To::Told(told) => told.failed(failure),
+            To::Encoded(call) => match call.to {
+                EncodedTo::Told(told) => told.failed(failure),
+                EncodedTo::Remote(responder, _) => responder.fail(failure),
+                EncodedTo::Local(asker) => drop(asker.send(Err(failure))),
+            },
             To::Over => {}
         }
     }
@@ -380,9 +360,8 @@ impl<R> ReplyTo<R> {
     pub(crate) fn is_cancelled(&self) -> bool {
         match &self.to {
             To::Asked(asked) => asked.is_gone(),
-            To::Encoded(_, EncodedTo::Remote(responder, _)) => responder.is_cancelled(),
-            To::Encoded(_, EncodedTo::Local(asker)) => asker.is_closed(),
-            To::Told(_) | To::Encoded(_, EncodedTo::Told(_)) => false,
+            To::Encoded(call) => call.to.is_cancelled(),
+            To::Told(_) => false,
             To::Over => true,
         }
     }
@@ -391,9 +370,12 @@ impl<R> ReplyTo<R> {
     pub(crate) fn poll_cancelled(&mut self, cx: &mut task::Context<'_>) -> task::Poll<()> {
         match &mut self.to {
             To::Asked(asked) => asked.poll_gone(cx),
-            To::Encoded(_, EncodedTo::Local(asker)) => asker.poll_closed(cx),
-            To::Encoded(_, EncodedTo::Remote(responder, _)) => responder.poll_cancelled(cx),
-            To::Told(_) | To::Encoded(_, EncodedTo::Told(_)) => task::Poll::Pending,
+            To::Encoded(call) => match &mut call.to {
+                EncodedTo::Local(asker) => asker.poll_closed(cx),
+                EncodedTo::Remote(responder, _) => responder.poll_cancelled(cx),
+                EncodedTo::Told(_) => task::Poll::Pending,
+            },
+            To::Told(_) => task::Poll::Pending,
             To::Over => task::Poll::Ready(()),
         }
     }
@@ -401,7 +383,7 @@ impl<R> ReplyTo<R> {
 
 impl<R: Data> ReplyTo<R> {
     pub(crate) fn reply(mut self, reply: R) {
-        match std::mem::replace(&mut self.to, To::Over) {
+        match mem::replace(&mut self.to, To::Over) {
             To::Asked(asked) => {
                 self.seat.settle(Settled::Delivered);
                 asked.answer(Ok(reply), &self.seat.hosted.deadlines);
@@ -411,30 +393,35 @@ impl<R: Data> ReplyTo<R> {
                 self.seat.settle(Settled::Delivered);
                 told.delivered();
             }
-            To::Encoded(_, EncodedTo::Told(told)) => {
+            To::Encoded(call) => self.reply_encoded(*call, reply),
+            To::Over => {}
+        }
+    }
+
+    fn reply_encoded(&mut self, call: EncodedCall, reply: R) {
+        match call.to {
+            EncodedTo::Told(told) => {
                 contain::drop_value(reply);
                 self.seat.settle(Settled::Delivered);
                 told.delivered();
             }
-            To::Encoded(_, EncodedTo::Remote(responder, Kind::Tell)) => {
+            EncodedTo::Remote(responder, Kind::Tell) => {
                 contain::drop_value(reply);
                 self.seat.settle(Settled::Delivered);
                 responder.delivered();
             }
-            To::Encoded(encoding, EncodedTo::Remote(responder, Kind::Ask)) => {
-                match encode(encoding, reply) {
-                    Ok(bytes) => {
-                        self.seat.settle(Settled::Delivered);
-                        responder.reply(bytes);
-                    }
-                    Err(failure) => {
-                        self.seat.settle(Settled::Failed);
-                        responder.fail(failure);
-                    }
+            EncodedTo::Remote(responder, Kind::Ask) => match encode(call.encoding, reply) {
+                Ok(bytes) => {
+                    self.seat.settle(Settled::Delivered);
+                    responder.reply(bytes);
                 }
-            }
-            To::Encoded(encoding, EncodedTo::Local(asker)) => {
-                let encoded = encode(encoding, reply);
+                Err(failure) => {
+                    self.seat.settle(Settled::Failed);
+                    responder.fail(failure);
+                }
+            },
+            EncodedTo::Local(asker) => {
+                let encoded = encode(call.encoding, reply);
                 self.seat.settle(if encoded.is_ok() {
                     Settled::Delivered
                 } else {
@@ -442,7 +429,6 @@ impl<R: Data> ReplyTo<R> {
                 });
                 drop(asker.send(encoded));
             }
-            To::Over => {}
         }
     }
 }

@@ -33,8 +33,11 @@ struct Queues {
     urgent: VecDeque<Call>,
     credits: [Credit; 3],
     closed: bool,
-    /// Whom the next message wakes, when the component sleeps.
+    /// The component's task. Woken under the lock: that costs less than another handle of it for
+    /// each message, and a task's waker only puts it into its runtime's queue.
     sleeper: Option<task::Waker>,
+    /// Whether the next message wakes it.
+    is_asleep: bool,
     /// It was woken while it didn't sleep.
     is_woken: bool,
 }
@@ -62,6 +65,7 @@ impl Mailbox {
                 credits: [ordinary, urgent, BROADCASTS].map(Credit::new),
                 closed: false,
                 sleeper: None,
+                is_asleep: false,
                 is_woken: false,
             }),
             len: AtomicUsize::new(0),
@@ -105,10 +109,6 @@ impl Mailbox {
     }
 
     /// Puts a message in its queue, or gives it back when the component has stopped.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the call comes back whole: nothing is lost"
-    )]
     pub(crate) fn push(&self, call: Call) -> Result<(), Call> {
         let queues = self.queues.lock();
         if queues.closed {
@@ -118,30 +118,18 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Credit and a place in the queue, under one lock; or neither, and the call is dropped.
-    pub(crate) fn admit(&self, mut call: Call) -> Result<(), NoCredit> {
-        let class = if call.info().options.urgent {
-            Class::Urgent
-        } else {
-            Class::Ordinary
-        };
+    /// Credit and a place in the queue for a call that is made only then, all under one lock.
+    pub(crate) fn admit(&self, class: Class, call: impl FnOnce() -> Call) -> Result<(), NoCredit> {
         let mut queues = self.queues.lock();
-        let taken = if queues.closed {
-            Err(NoCredit::Closed)
-        } else {
-            queues.credits[class as usize].take()
-        };
-        match taken {
-            Ok(()) => {
-                call.admitted(class);
-                self.enqueue(queues, call);
-            }
-            // Not under the lock: what ends gives its credit back.
-            Err(_) => drop(queues),
+        if queues.closed {
+            return Err(NoCredit::Closed);
         }
-        taken
+        queues.credits[class as usize].take()?;
+        self.enqueue(queues, call());
+        Ok(())
     }
 
+    #[inline]
     fn enqueue(&self, mut queues: MutexGuard<'_, Queues>, call: Call) {
         let info = call.info();
         if info.options.urgent {
@@ -153,11 +141,7 @@ impl Mailbox {
             queues.ordinary.push_back(call);
         }
         self.count(&queues);
-        let sleeper = queues.sleeper.take();
-        drop(queues);
-        if let Some(sleeper) = sleeper {
-            sleeper.wake();
-        }
+        queues.rouse();
     }
 
     fn count(&self, queues: &Queues) {
@@ -239,12 +223,13 @@ impl Mailbox {
     /// Wakes the component for another reason than a message.
     pub(crate) fn wake(&self) {
         let mut queues = self.queues.lock();
-        let sleeper = queues.sleeper.take();
-        queues.is_woken |= sleeper.is_none();
-        drop(queues);
-        if let Some(sleeper) = sleeper {
-            sleeper.wake();
-        }
+        queues.is_woken |= !queues.rouse();
+    }
+
+    /// The component's task is over: nothing keeps what is left of it any more.
+    pub(crate) fn leave(&self) {
+        let sleeper = self.queues.lock().sleeper.take();
+        drop(sleeper);
     }
 
     /// Refuses new messages and those who wait for credit, and hands out what was queued.
@@ -275,6 +260,16 @@ impl Queues {
         {
             self.sleeper = Some(waker.clone());
         }
+        self.is_asleep = true;
+    }
+
+    /// Wakes the component; false if it was awake.
+    fn rouse(&mut self) -> bool {
+        let was_asleep = std::mem::take(&mut self.is_asleep);
+        if was_asleep && let Some(sleeper) = &self.sleeper {
+            sleeper.wake_by_ref();
+        }
+        was_asleep
     }
 
     fn close(&mut self) {

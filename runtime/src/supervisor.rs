@@ -418,6 +418,7 @@ impl<C: 'static> Drop for Supervisor<C> {
                 .set_status(Status::Ended("its thread ended".to_owned()));
             self.shared.node.forget(&self.hosted);
         }
+        self.hosted.mailbox.leave();
     }
 }
 

@@ -139,22 +139,21 @@ impl Conduit {
     }
 
     /// Puts a call into a component of this node.
-    #[expect(clippy::result_large_err, reason = "the call comes back whole")]
     fn push(&self, seat: Seat, body: Body, terms: &Terms) -> Result<(), Call> {
         Call {
-            head: self.head(terms),
+            head: self.head(terms.deadline, terms.path.clone()),
             body,
             seat,
         }
         .push()
     }
 
-    fn head(&self, terms: &Terms) -> Head {
+    fn head(&self, deadline: Instant, path: Option<Arc<[Name]>>) -> Head {
         Head {
             sender: self.sender.clone(),
             sender_node: self.node.id(),
-            deadline: terms.deadline,
-            path: terms.path.clone(),
+            deadline,
+            path,
         }
     }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Message, Reason,
-    call::{Body, EncodedTo, Seat, Telling},
+    call::{Body, EncodedCall, EncodedTo, Seat, Telling},
     credit::NoCredit,
     hosted::Hosted,
     link::{Link, NotSent, Outgoing},
@@ -170,11 +170,11 @@ impl Conduit {
             .ok_or_else(|| Reason::NoHandler(hosted.handles()))?;
         let seat = wait_for_seat(hosted, route).await?;
         let (told, sent) = self.tells.open(letter, raw.terms.time);
-        let body = Body::Encoded {
+        let body = Body::Encoded(Box::new(EncodedCall {
             encoding: raw.encoding,
             payload: raw.payload,
             to: EncodedTo::Told(told),
-        };
+        }));
         self.push(seat, body, &raw.terms).map_err(|_| stopped())?;
         Ok(sent.on_its_way())
     }
