@@ -41,6 +41,7 @@ impl Ambient {
     }
 
     /// Whether the code that runs now is a handler's.
+    #[inline]
     pub(crate) fn is_any() -> bool {
         CURRENT.with_borrow(Option::is_some)
     }

@@ -107,7 +107,7 @@ fn waiting<M: Message>(
 
 impl<M: Message> Drop for Ask<M> {
     fn drop(&mut self) {
-        if let (State::Here(asked, _), Ok(conduit)) = (&self.state, self.to.conduit()) {
+        if let (State::Here(asked, _), Some(conduit)) = (&self.state, self.to.known()) {
             asked.give_up(conduit.node.deadlines());
         }
     }
@@ -124,7 +124,7 @@ impl<M: Message> Future for Ask<M> {
             match &mut this.state {
                 State::New(message) => {
                     let time = this.time.unwrap_or_else(|| this.to.time());
-                    if let Ok(conduit) = this.to.conduit()
+                    if let Some(conduit) = this.to.known()
                         && let Some(asked) = conduit.ask_at_once(message, time, cx.waker())
                     {
                         this.state = State::Here(asked, time);
@@ -157,10 +157,8 @@ impl<M: Message> Future for Ask<M> {
                 }
                 State::Here(asked, time) => {
                     let time = *time;
-                    let deadlines = match this.to.conduit() {
-                        Ok(conduit) => conduit.node.deadlines(),
-                        Err(reason) => return this.end(Err(reason)),
-                    };
+                    let deadlines = this.to.known().map(|conduit| conduit.node.deadlines());
+                    let deadlines = deadlines.expect("it went through a conduit");
                     match asked.look(deadlines, cx.waker()) {
                         Progress::Open => return Poll::Pending,
                         // Whether it began is the component's to know; it won't begin any more.

@@ -72,6 +72,7 @@ impl<M: Message> Asked<M> {
     }
 
     /// How it ended, once it was answered.
+    #[inline]
     pub(crate) fn into_outcome(self: Arc<Self>) -> Option<Result<M::Reply, Failure>> {
         // Who answered has let go of it, as a rule; then it need not be locked.
         let content = match Arc::try_unwrap(self) {
@@ -115,6 +116,7 @@ impl<M: Message> Asked<M> {
 /// The component's side, with the message still in it.
 impl<M: Message> Asked<M> {
     /// Takes the message out.
+    #[inline]
     pub(crate) fn begin(&self) -> Option<M> {
         let mut content = self.content.lock();
         match mem::replace(&mut *content, Content::Begun(None)) {

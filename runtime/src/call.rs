@@ -131,6 +131,7 @@ impl Call {
     }
 
     /// What is known of its handler.
+    #[inline]
     pub(crate) fn info(&self) -> &RouteInfo {
         &self.seat.hosted.routes[self.seat.route]
     }
@@ -141,11 +142,13 @@ impl Call {
     }
 
     /// The place of its handler among the component's routes.
+    #[inline]
     pub(crate) fn route(&self) -> usize {
         self.seat.route
     }
 
     /// The typed message and the way back, or `None` after the sender was told why not.
+    #[inline]
     pub(crate) fn open<M: Message>(self, limits: &Limits) -> Option<(M, Head, ReplyTo<M::Reply>)> {
         let Self { head, body, seat } = self;
         match body {
@@ -231,6 +234,7 @@ impl Call {
     }
 
     /// Whether a typed asker on this node waits for it.
+    #[inline]
     pub(crate) fn is_typed_ask(&self) -> bool {
         matches!(&self.body, Body::Ask(_))
     }
@@ -285,13 +289,31 @@ impl Seat {
         }
     }
 
-    /// Ends it, once.
-    fn settle(&mut self, how: Settled) {
-        if mem::replace(&mut self.open, false) {
-            self.hosted.routes[self.route].ledger.settle(how);
+    /// Made under the mailbox's lock, with credit that was taken under it.
+    #[inline]
+    pub(crate) fn admitted(hosted: Arc<Hosted>, route: usize, credit: Class) -> Self {
+        hosted.routes[route].ledger.open_locked();
+        Self {
+            hosted,
+            route,
+            credit: Some(credit),
+            open: true,
         }
-        if let Some(class) = self.credit.take() {
-            self.hosted.mailbox.give_credit_back(class);
+    }
+
+    /// Ends it, once.
+    #[inline]
+    fn settle(&mut self, how: Settled) {
+        let was_open = mem::replace(&mut self.open, false);
+        let ledger = &self.hosted.routes[self.route].ledger;
+        match self.credit.take() {
+            Some(class) => self.hosted.mailbox.give_back(class, || {
+                if was_open {
+                    ledger.settle_locked(how);
+                }
+            }),
+            None if was_open => ledger.settle(how),
+            None => {}
         }
     }
 }

@@ -126,6 +126,7 @@ impl Deadlines {
     }
 
     /// Puts a deadline in; `waker` is woken when it has passed.
+    #[inline]
     pub(crate) fn put(&self, at: Instant, waker: Waker) -> Key {
         // Rounded up: a deadline never fires early.
         let tick = self.tick_of(at) + 1;
@@ -157,6 +158,7 @@ impl Deadlines {
     }
 
     /// Takes a deadline out. Its waker comes back, unless the deadline has passed.
+    #[inline]
     pub(crate) fn take(&self, key: Key) -> Option<Waker> {
         self.wheel.lock().remove(key)
     }
@@ -178,6 +180,7 @@ impl Deadlines {
         .await
     }
 
+    #[inline]
     fn tick_of(&self, at: Instant) -> u64 {
         ticks(at.saturating_duration_since(self.start))
     }
@@ -249,6 +252,7 @@ impl Drop for Alarm {
 }
 
 impl Wheel {
+    #[inline]
     fn insert(&mut self, tick: u64, waker: Waker) -> Key {
         let tick = tick.max(self.now);
         let slot = slot(tick);
@@ -278,6 +282,7 @@ impl Wheel {
         Key(key)
     }
 
+    #[inline]
     fn remove(&mut self, Key(key): Key) -> Option<Waker> {
         if !self.entries[key as usize].fired {
             self.unlink(key);
@@ -288,6 +293,7 @@ impl Wheel {
         entry.waker.take()
     }
 
+    #[inline]
     fn unlink(&mut self, key: u32) {
         let Entry {
             tick,

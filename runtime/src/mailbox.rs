@@ -103,9 +103,12 @@ impl Mailbox {
         (&mut waiting.waits).await.map_err(|_| NoCredit::Closed)
     }
 
-    /// A message has ended: its credit is the next one's.
-    pub(crate) fn give_credit_back(&self, class: Class) {
-        self.queues.lock().credits[class as usize].give_back();
+    /// A message has ended: its credit is the next one's. `settle` runs under the lock.
+    #[inline]
+    pub(crate) fn give_back(&self, class: Class, settle: impl FnOnce()) {
+        let mut queues = self.queues.lock();
+        settle();
+        queues.credits[class as usize].give_back();
     }
 
     /// Puts a message in its queue, or gives it back when the component has stopped.
@@ -119,6 +122,7 @@ impl Mailbox {
     }
 
     /// Credit and a place in the queue for a call that is made only then, all under one lock.
+    #[inline]
     pub(crate) fn admit(&self, class: Class, call: impl FnOnce() -> Call) -> Result<(), NoCredit> {
         let mut queues = self.queues.lock();
         if queues.closed {
@@ -144,6 +148,7 @@ impl Mailbox {
         queues.rouse();
     }
 
+    #[inline]
     fn count(&self, queues: &Queues) {
         self.len.store(
             queues.ordinary.len() + queues.urgent.len(),
@@ -154,6 +159,7 @@ impl Mailbox {
     /// The next message, urgent ones first; of these only, when a timer's turn is `due`.
     ///
     /// With the last message, or none, the component is asleep: whatever comes wakes it.
+    #[inline]
     pub(crate) fn next(&self, due: bool, waker: &task::Waker) -> Next {
         let mut queues = self.queues.lock();
         let call = match queues.urgent.pop_front() {
@@ -194,6 +200,7 @@ impl Mailbox {
         call
     }
 
+    #[inline]
     fn taken(&self, call: &Call) {
         if self.concurrent.load(Ordering::Relaxed) > 0 && call.is_concurrent() {
             self.concurrent.fetch_sub(1, Ordering::Relaxed);
@@ -204,10 +211,12 @@ impl Mailbox {
         self.queues.lock().closed
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Acquire)
     }
@@ -264,6 +273,7 @@ impl Queues {
     }
 
     /// Wakes the component; false if it was awake.
+    #[inline]
     fn rouse(&mut self) -> bool {
         let was_asleep = std::mem::take(&mut self.is_asleep);
         if was_asleep && let Some(sleeper) = &self.sleeper {
@@ -290,7 +300,7 @@ impl Drop for Waiting<'_> {
         self.waits.close();
         // Once it was received the channel is empty, and the credit is its receiver's.
         if self.waits.try_recv().is_ok() {
-            self.mailbox.give_credit_back(self.class);
+            self.mailbox.give_back(self.class, || ());
         }
     }
 }

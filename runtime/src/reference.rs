@@ -58,6 +58,13 @@ impl ComponentRef {
         }
     }
 
+    /// The same without the reason, which is large to move.
+    #[inline]
+    pub(crate) fn known(&self) -> Option<&Arc<Conduit>> {
+        self.conduit.as_ref().ok()
+    }
+
+    #[inline]
     pub(crate) fn time(&self) -> Duration {
         match &self.conduit {
             Ok(conduit) => conduit.node.default_time(),

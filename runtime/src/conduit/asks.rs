@@ -97,6 +97,7 @@ impl Drop for Awaited {
 impl Conduit {
     /// The short way, which most asks go: from outside of all handlers to a component of this node
     /// that is known and has credit. Otherwise the message stays where it is.
+    #[inline]
     pub(crate) fn ask_at_once<M: Message>(
         &self,
         message: &mut Option<M>,
@@ -278,6 +279,7 @@ impl Conduit {
     }
 
     /// Into a component's queue if there is credit, at the cost of one lock.
+    #[inline]
     fn ask_here<M: Message>(
         &self,
         hosted: &Arc<Hosted>,
@@ -293,7 +295,7 @@ impl Conduit {
         let admitted = hosted.mailbox.admit(class, || Call {
             head: self.head(deadline, path),
             body: Body::Ask(asked.clone()),
-            seat: Seat::new(hosted.clone(), route, Some(class)),
+            seat: Seat::admitted(hosted.clone(), route, class),
         });
         match admitted {
             Ok(()) => Ok(asked),

@@ -148,6 +148,7 @@ impl Conduit {
         .push()
     }
 
+    #[inline]
     fn head(&self, deadline: Instant, path: Option<Arc<[Name]>>) -> Head {
         Head {
             sender: self.sender.clone(),
@@ -158,6 +159,7 @@ impl Conduit {
     }
 
     /// Whether others wait already, whom nobody may overtake.
+    #[inline]
     fn is_line(&self, urgent: bool) -> bool {
         self.turnstiles[usize::from(urgent)].is_busy()
     }
@@ -273,6 +275,7 @@ impl Place {
     }
 }
 
+#[inline]
 fn class(hosted: &Hosted, route: usize) -> Class {
     if hosted.routes[route].options.urgent {
         Class::Urgent
