@@ -54,6 +54,8 @@ pub(crate) struct Supervisor<C: 'static> {
     /// Calls of handlers without state.
     beside: JoinSet<()>,
     started: Option<oneshot::Sender<Result<(), String>>>,
+    /// Of the last turn: the next one's, if that one's handler has kept nothing of it.
+    control: Rc<Control>,
 }
 
 enum Phase<C> {
@@ -86,6 +88,7 @@ impl<C: 'static> Supervisor<C> {
             restarts: Restarts::default(),
             beside: JoinSet::new(),
             started: Some(started),
+            control: Rc::default(),
         }
     }
 
@@ -342,7 +345,7 @@ impl<C: 'static> Supervisor<C> {
             }
             Run::Owning(run) => {
                 let state = self.state.take().expect("an idle component has its state");
-                let control = Rc::new(Control::default());
+                let control = new_control(&mut self.control);
                 let urgent = self.hosted.routes[call.route()].options.urgent;
                 let mut turn = run(state, call, self.shared.clone(), control.clone());
                 // Most are ready at once.
@@ -484,6 +487,15 @@ impl Burst {
         let started = *self.started.get_or_insert(now);
         self.turns <= BURST && now.saturating_duration_since(started) < SLICE
     }
+}
+
+/// One for a turn that begins.
+fn new_control(last: &mut Rc<Control>) -> Rc<Control> {
+    match Rc::get_mut(last) {
+        Some(control) => *control = Control::default(),
+        None => *last = Rc::default(),
+    }
+    last.clone()
 }
 
 /// A state's Drop is other people's code too.
