@@ -95,17 +95,14 @@ fn few() -> Limits {
 fn recorded() -> Recorder {
     let pair = Pair::with(&few(), &few());
     let mut out = Vectors::new(
-        "A session, from its keys on, record by record in the order in which they were sent. Both ends\n\
-         granted 4 messages a target, else the defaults. The n-th record of an end has number n in its\n\
-         tag. Of records over 600 bytes there are the length and the header, how many bytes of the\n\
-         payload are in it, and the tag; their payloads' bytes are 00 01 02 .. ff 00 01 .. from the\n\
-         payload's beginning on.",
+        "A session: what the handshake's messages are made of, these, the keys that come of them, and\n\
+         then record by record in the order in which they were sent. Both ends granted 4 messages a\n\
+         target, else the defaults. The n-th record of an end has number n in its tag. Of records over\n\
+         600 bytes there are the length and the header, how many bytes of the payload are in it, and\n\
+         the tag; their payloads' bytes are 00 01 02 .. ff 00 01 .. from the payload's beginning on.",
     );
-    let (secret, transcript) = by_hand_keys();
-    let keys = ["botzilla 1 dialler records", "botzilla 1 acceptor records"]
-        .map(|label| by_hand::hkdf(&transcript, &secret, label));
-    out.hex("dialler's record key", &keys[0]);
-    out.hex("acceptor's record key", &keys[1]);
+    let messages = handshake_messages(&few(), &few(), Instant::now());
+    let keys = keys(&mut out, &messages);
     Recorder {
         pair,
         out,
@@ -114,11 +111,33 @@ fn recorded() -> Recorder {
     }
 }
 
-/// The secret, and the hash of the handshake's four messages.
-fn by_hand_keys() -> ([u8; 32], [u8; 32]) {
-    let messages = handshake_messages(&few(), &few(), Instant::now());
-    let parts: Vec<&[u8]> = messages.iter().map(|message| &message[..]).collect();
-    ([7; 32], by_hand::sha256(&parts))
+/// Writes down the handshake, and the keys of both ends' records, which come of it by hand.
+fn keys(out: &mut Vectors, messages: &[Bytes]) -> [[u8; 32]; 2] {
+    const SECRET: [u8; 32] = [7; 32];
+    let m: [&[u8]; 4] = std::array::from_fn(|n| &messages[n][..]);
+    assert_eq!(messages.len(), 4);
+    // What is stated is what went in: the proofs would be others with another secret.
+    assert_eq!(m[2], by_hand::proof(3, &SECRET, &m[..2], &[]));
+    assert_eq!(m[3], by_hand::proof(4, &SECRET, &m[..3], &[]));
+    out.hex("secret key", &SECRET);
+    for (who, hello, node) in [("dialler", m[0], 1), ("acceptor", m[1], 2)] {
+        let (nonce, id) = ([node; 32], [node; 16]);
+        let fields = [by_hand::field(1, &nonce), by_hand::field(2, &id)].concat();
+        assert!(hello[by_hand::HEADER..].starts_with(&fields));
+        out.hex(&format!("{who}'s nonce"), &nonce);
+        out.hex(&format!("{who}'s node"), &id);
+    }
+    for (n, message) in (1..).zip(m) {
+        out.hex(&format!("m{n}"), message);
+    }
+    let transcript = by_hand::sha256(&m);
+    out.hex("SHA-256(m1 m2 m3 m4)", &transcript);
+    ["dialler", "acceptor"].map(|who| {
+        let label = format!("botzilla 1 {who} records");
+        let key = by_hand::hkdf(&transcript, &SECRET, &label);
+        out.hex(&format!("{who}'s record key"), &key);
+        key
+    })
 }
 
 #[test]
