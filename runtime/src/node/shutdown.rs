@@ -20,7 +20,8 @@ pub struct ShutdownReport {
     pub drained: Vec<String>,
     /// Components whose running handler was dropped, or whose queue was refused, at the deadline.
     pub cut: Vec<String>,
-    /// Components that hold their thread and couldn't be stopped.
+    /// Components that couldn't be stopped: those that hold their thread, and, if that is the
+    /// node's own, all others that hadn't ended by then, since theirs can't be told apart.
     pub stuck: Vec<String>,
     /// Queued messages that were refused as stopped.
     pub refused: u64,
