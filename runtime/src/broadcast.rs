@@ -26,7 +26,7 @@ use crate::{
     CallError, Message, Node, Reason, Sent,
     ask::remote_answer,
     call::encode_to_send,
-    conduit::{Terms, expired},
+    conduit::{Terms, check_message_name, expired},
     link::{NotSent, Outgoing},
     node::is_public,
     routes::layout_of,
@@ -124,6 +124,7 @@ impl Node {
         to_the_end: bool,
     ) -> Result<BroadcastReport, CallError> {
         let failed = |reason| CallError::new(group.unwrap_or("everyone"), message, reason);
+        check_message_name(message).map_err(failed)?;
         let cast = Cast {
             scope: scope(group).map_err(failed)?,
             message: message.to_owned(),

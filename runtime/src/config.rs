@@ -8,7 +8,7 @@ use botzilla_wire::{Limits, Secret};
 
 use self::settings::{ENV_REGISTRY, positive};
 pub use self::settings::{LimitSettings, Settings};
-use crate::ConfigError;
+use crate::{ConfigError, link::is_endpoint};
 
 /// The registry's port.
 pub const REGISTRY_PORT: u16 = 6985;
@@ -136,6 +136,7 @@ impl NodeConfig {
         }
         if let Some(advertise) = settings.advertise {
             config = config.advertise(advertise);
+            config.check()?;
         }
         if let Some(ms) = settings.ask_time_ms {
             config = config.ask_time(positive("ask_time_ms", ms)?);
@@ -147,6 +148,17 @@ impl NodeConfig {
             limits.apply(&mut config.limits)?;
         }
         Ok(config)
+    }
+
+    /// What only others would notice, and then fail over.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        match self.advertise.iter().find(|text| !is_endpoint(text)) {
+            None => Ok(()),
+            Some(bad) => Err(ConfigError::new(
+                "advertise",
+                format!("{bad:?} isn't an address; write host:port, for example robot.local:7001"),
+            )),
+        }
     }
 
     /// The address to listen on; default `0.0.0.0:0`: any free port on every interface.

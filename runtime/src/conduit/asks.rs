@@ -191,7 +191,8 @@ impl Conduit {
         typed: Typed<M>,
     ) -> Carried<CarriedAsk<M>> {
         let this = self.clone();
-        Carried::new(self.node.clone(), async move {
+        let terms = typed.terms.clone();
+        Carried::new(self.node.clone(), &terms, async move {
             let asking = this.ask_in_turn(typed).await?;
             Ok(CarriedAsk {
                 asking: Some(asking),
@@ -203,10 +204,10 @@ impl Conduit {
     /// The same for a message that is bytes; there is no fast path for it.
     pub(crate) fn ask_raw(self: &Arc<Self>, raw: Raw) -> Carried<Reception> {
         let this = self.clone();
-        Carried::new(
-            self.node.clone(),
-            async move { this.ask_raw_in_turn(raw).await },
-        )
+        let terms = raw.terms.clone();
+        Carried::new(self.node.clone(), &terms, async move {
+            this.ask_raw_in_turn(raw).await
+        })
     }
 
     async fn ask_in_turn<M: Message>(&self, typed: Typed<M>) -> Result<Asking<M>, Reason> {

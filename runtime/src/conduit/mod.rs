@@ -352,6 +352,19 @@ impl fmt::Debug for Conduit {
     }
 }
 
+/// Whether a message may have that name. The other side would end the connection over one that it
+/// may not have, and with it all that others have open there.
+pub(crate) fn check_message_name(name: &str) -> Result<(), Reason> {
+    const MOST: usize = 255;
+    if name.is_empty() || name.len() > MOST {
+        let len = name.len();
+        return Err(Reason::NoHandler(format!(
+            "a message's name has 1 to {MOST} bytes, and this one has {len}"
+        )));
+    }
+    Ok(())
+}
+
 /// Which node a name of the form `node/<id>` means.
 pub(crate) fn node_of_name(name: &str) -> Option<NodeId> {
     name.strip_prefix("node/").and_then(|id| id.parse().ok())

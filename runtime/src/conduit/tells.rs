@@ -77,16 +77,17 @@ impl Conduit {
     /// Waits for its turn, a place, a connection and credit.
     pub(crate) fn tell_carried<M: Message>(self: &Arc<Self>, typed: Typed<M>) -> Carried<Sent> {
         let this = self.clone();
-        Carried::new(
-            self.node.clone(),
-            async move { this.tell_in_turn(typed).await },
-        )
+        let terms = typed.terms.clone();
+        Carried::new(self.node.clone(), &terms, async move {
+            this.tell_in_turn(typed).await
+        })
     }
 
     /// The same for a message that is bytes; there is no fast path for it.
     pub(crate) fn tell_raw(self: &Arc<Self>, raw: Raw) -> Carried<Sent> {
         let this = self.clone();
-        Carried::new(self.node.clone(), async move {
+        let terms = raw.terms.clone();
+        Carried::new(self.node.clone(), &terms, async move {
             this.tell_raw_in_turn(raw).await
         })
     }

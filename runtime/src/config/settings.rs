@@ -354,6 +354,23 @@ mod tests {
     }
 
     #[test]
+    fn an_address_to_advertise_that_is_none_is_named_with_the_remedy() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let base = "registry = \"a\"\nsecret = \"0123456789abcdef\"\n";
+        for bad in ["nonsense", "", "robot:0", "[::1:7001"] {
+            let text = format!("{base}advertise = [\"robot.local:7001\", \"{bad}\"]\n");
+            std::fs::write(file.path(), text).unwrap();
+            let error = NodeConfig::from_file(file.path()).unwrap_err().to_string();
+            assert!(
+                error.contains("advertise")
+                    && error.contains(&format!("{bad:?}"))
+                    && error.contains("host:port"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn a_secret_never_shows_when_settings_are_printed() {
         let config = NodeConfig::new("a", "a very secret passphrase").unwrap();
         let settings = Settings {

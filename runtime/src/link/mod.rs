@@ -44,7 +44,7 @@ use wire::{
 pub(crate) use self::{
     connection::Link,
     counters::Counters,
-    endpoints::advertised,
+    endpoints::{advertised, is_endpoint},
     error::ConnectError,
     responder::Responder,
     sending::Sending,

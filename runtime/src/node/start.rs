@@ -27,6 +27,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Result<Node> {
     program::log_if_nobody_does();
+    config.check()?;
     let id = random_node_id()?;
     let silent = config.short_lived || config.registry == RegistryAt::Nowhere;
     let listener = if silent {

@@ -156,6 +156,59 @@ fn string_maps_go_to_and_fro_from_threads_that_know_nothing_of_async() {
 }
 
 #[test]
+fn a_listener_that_blocks_reaches_a_component_whose_node_is_not_connected_yet() {
+    run_apart(async {
+        let (registry, one, two) = world::two().await;
+        MapComponent::on(&two, "back", Ok).await.unwrap();
+        let own = Arc::new(std::sync::OnceLock::<MapComponent>::new());
+        let known = own.clone();
+        let front = MapComponent::on(&one, "front", move |map| {
+            let sent = known.get().unwrap().send_message("back", &map);
+            sent.map_err(|error| error.to_string())
+        });
+        let front = front.await.unwrap();
+        own.set(front.clone()).unwrap();
+        let sent = map(&[("colour", "red")]);
+        assert_eq!(front.ask("front", sent.clone()).await.unwrap(), sent);
+        one.shutdown(SOON).await;
+        two.shutdown(SOON).await;
+        registry.shutdown(SOON).await;
+    });
+}
+
+#[test]
+fn a_message_s_name_that_can_be_none_is_refused_before_it_costs_others_the_connection() {
+    run(async {
+        let (registry, host, other) = world::two().await;
+        host.spawn("echo", crate::parts::Echo::default)
+            .await
+            .unwrap();
+        let echo = world::found(&other, "echo").await;
+        let nothing = serde_json::json!({});
+        for name in [String::new(), "x".repeat(256)] {
+            let asked = echo.ask_json(&name, &nothing, None).await.unwrap_err();
+            assert!(matches!(asked.reason(), Reason::NoHandler(_)), "{asked}");
+            let told = echo.tell_json(&name, &nothing, None).await.unwrap_err();
+            assert!(matches!(told.reason(), Reason::NoHandler(_)), "{told}");
+            let cast = other
+                .broadcast_json(&name, &nothing, None, SOON, false)
+                .await;
+            assert!(matches!(cast.unwrap_err().reason(), Reason::NoHandler(_)));
+        }
+        assert!(
+            other.report().peers.len() >= 2,
+            "{:?}",
+            other.report().peers
+        );
+        assert_eq!(echo.ask(Ping { n: 1 }).await.unwrap(), 1);
+        for node in [host, other] {
+            node.shutdown(SOON).await;
+        }
+        registry.shutdown(SOON).await;
+    });
+}
+
+#[test]
 fn a_string_map_s_name_that_is_taken_is_an_error_that_says_by_whom() {
     run_apart(async {
         let (registry, one, two) = world::two().await;

@@ -166,6 +166,39 @@ fn reply_bytes_bounds_what_waits_for_an_asker() {
     });
 }
 
+#[botzilla::message(reply = Vec<u64>)]
+struct Zeros {
+    count: usize,
+}
+
+#[derive(Default)]
+struct Zeroer;
+
+#[botzilla::component]
+impl Zeroer {
+    #[botzilla::handler]
+    fn zeros(&mut self, msg: Zeros) -> Vec<u64> {
+        vec![0; msg.count]
+    }
+}
+
+#[test]
+fn decoded_bounds_what_a_reply_as_json_may_become_in_memory() {
+    run(async {
+        let mut limits = Limits::default();
+        limits.decoded = 10_000;
+        let node = started(NodeConfig::in_process().limits(limits)).await;
+        let zeroer = node.spawn("zeroer", Zeroer::default).await.unwrap();
+        let ask = |count: usize| serde_json::json!({ "count": count });
+        let few = zeroer.ask_json("Zeros", &ask(3), None).await.unwrap();
+        assert_eq!(few, serde_json::json!([0, 0, 0]));
+        let error = zeroer.ask_json("Zeros", &ask(100_000), None).await;
+        let error = error.unwrap_err();
+        assert!(matches!(error.reason(), Reason::Codec(_)), "{error}");
+        node.shutdown(SOON).await;
+    });
+}
+
 #[botzilla::message]
 struct Burst;
 
