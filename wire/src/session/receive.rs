@@ -163,12 +163,14 @@ impl<T> Session<T> {
         let raw = &frame.raw;
         if matches!(self.phase, Phase::Closed) {
             // Our close is on its way and says what we have received: what comes now is too late,
-            // but for the ends of our own messages.
-            let is_end = matches!(
-                raw.kind,
-                kind::REPLY | kind::FAILURE | kind::DONE | kind::CLOSE
-            );
-            if !is_end || frame.is_long {
+            // but for the ends of our own messages. What is assembled now is a reply; chunks of
+            // anything else belong to a message that we don't take.
+            let is_end = match raw.kind {
+                kind::REPLY | kind::FAILURE | kind::DONE | kind::CLOSE => true,
+                kind::CHUNK | kind::ABORT => self.inbound.assembly.is_some(),
+                _ => false,
+            };
+            if !is_end {
                 return Ok(());
             }
         }

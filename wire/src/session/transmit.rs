@@ -155,7 +155,8 @@ impl<T> Session<T> {
         }
         .encode(detail, &mut out.small);
         self.phase = Phase::Closed;
-        self.inbound.assembly = None;
+        // A message that hasn't come as a whole never runs; a reply may still come to its end.
+        self.inbound.drop_partial();
     }
 
     /// Moves items from a queue into the record until one doesn't fit.

@@ -204,6 +204,9 @@ impl<T> Session<T> {
         if let Phase::Open | Phase::Closing { .. } = self.phase {
             // What hasn't left stays here and certainly doesn't run.
             self.queues.keep_only_ends();
+            if self.queues.long.is_none() {
+                self.next_long();
+            }
             self.outbound.cancels.clear();
             if matches!(self.phase, Phase::Open) {
                 self.phase = Phase::Closing {
