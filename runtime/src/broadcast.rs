@@ -69,6 +69,10 @@ impl<M> Broadcast<M> {
     }
 
     /// Waits until the handlers ran to their end, not just until the message is in their queues.
+    ///
+    /// Broadcasts carry no path as asks do. If a handler awaits this, and a listener asks the
+    /// handler's component in turn, that isn't seen as a cycle: both wait until the time of one is
+    /// up. A handler that leaves its component free meanwhile (a concurrent one) has no such trouble.
     pub fn to_the_end(mut self) -> Self {
         self.to_the_end = true;
         self
