@@ -10,7 +10,7 @@ use std::{
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// What it couldn't be asked, couldn't start, or ended by.
-const FAILED: u8 = 2;
+pub(crate) const FAILED: u8 = 2;
 
 /// What a program's `main` may return.
 #[diagnostic::on_unimplemented(

@@ -49,6 +49,10 @@ pub(crate) struct Holding {}
 #[botzilla::message]
 pub(crate) struct Wait {}
 
+/// Blocks its thread for good, and says so on the process's stdout.
+#[botzilla::message(reply = ())]
+pub(crate) struct Block {}
+
 /// Blocks the thread for ever.
 #[botzilla::message]
 pub(crate) struct Hang {}
