@@ -144,8 +144,10 @@ fn string_maps_go_to_and_fro_from_threads_that_know_nothing_of_async() {
                 lamp.node().shutdown(SOON).await;
             });
             assert_eq!(heard.lock().last(), Some(&off));
-            let taken = MapComponent::new("127.0.0.1:1", &SECRET, "x y", 0, |_| Ok(Map::new()));
-            drop(taken);
+            // Its node has found the registry; what is wrong is the name.
+            let bad = MapComponent::new(&address, &SECRET, "x y", 0, |_| Ok(Map::new()));
+            let bad = bad.unwrap_err().to_string();
+            assert!(bad.contains("\"x y\""), "{bad}");
         });
         while !test.is_finished() {
             tokio::time::sleep(Duration::from_millis(5)).await;
