@@ -161,11 +161,12 @@ impl<M: Message> Future for Ask<M> {
                     let deadlines = deadlines.expect("it went through a conduit");
                     match asked.look(deadlines, cx.waker()) {
                         Progress::Open => return Poll::Pending,
-                        // Whether it began is the component's to know; it won't begin any more.
-                        Progress::Expired if asked.give_up(deadlines) => {
-                            return this.end(Err(expired(time, true)));
-                        }
-                        Progress::Answered | Progress::Expired => {}
+                        Progress::Expired => match asked.give_up(deadlines) {
+                            Some(began) => return this.end(Err(expired(time, began))),
+                            // It was answered meanwhile.
+                            None => {}
+                        },
+                        Progress::Answered => {}
                     }
                     let State::Here(asked, _) = mem::replace(&mut this.state, State::Over) else {
                         unreachable!("it was that above")
@@ -173,7 +174,7 @@ impl<M: Message> Future for Ask<M> {
                     return Poll::Ready(match asked.into_outcome() {
                         Some(Ok(reply)) => Ok(reply),
                         Some(Err(failure)) => Err(this.error(Reason::from_failure(failure, time))),
-                        None => Err(this.error(Reason::Stopped(String::new()))),
+                        None => Err(this.error(Reason::stopped(true))),
                     });
                 }
                 State::Elsewhere(waits, time) => {
@@ -234,7 +235,7 @@ pub(crate) fn bytes_answer(
     match answer {
         Some(Ok(bytes)) => Ok(bytes),
         Some(Err(failure)) => Err(Reason::from_failure(failure, time)),
-        None => Err(Reason::Stopped(String::new())),
+        None => Err(Reason::stopped(true)),
     }
 }
 
@@ -261,8 +262,10 @@ fn decode<M: Message>(
 ) -> Result<M::Reply, Reason> {
     match contain::catch(|| encoding::decode(encoding, bytes, limits)) {
         Ok(Ok(reply)) => Ok(reply),
-        Ok(Err(error)) => Err(Reason::Codec(format!("its reply can't be read: {error}"))),
-        Err(panicked) => Err(Reason::Codec(format!(
+        Ok(Err(error)) => Err(Reason::unreadable(format!(
+            "its reply can't be read: {error}"
+        ))),
+        Err(panicked) => Err(Reason::unreadable(format!(
             "its reply's decoder panicked: {panicked}"
         ))),
     }

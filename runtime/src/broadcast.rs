@@ -326,9 +326,10 @@ async fn reach(
         match link.send(outgoing, Ticket::Ask(asker)).await {
             Ok(_) => {}
             Err((_, NotSent::TooLarge { max })) => {
-                return Err(Reason::TooLarge(format!(
-                    "the other side takes {max} bytes at most"
-                )));
+                return Err(Reason::TooLarge {
+                    detail: format!("the other side takes {max} bytes at most"),
+                    may_have_run: false,
+                });
             }
             Err((_, NotSent::NoCredit)) => return Err(Reason::Full),
             Err((_, NotSent::Closed { why })) => {
@@ -340,7 +341,7 @@ async fn reach(
         }
         let bytes = remote_answer(ended.await.ok(), terms.time)?;
         botzilla_wire::encoding::decode::<BroadcastReport>(encoding, &bytes, node.limits())
-            .map_err(|error| Reason::Codec(format!("its report can't be read: {error}")))
+            .map_err(|error| Reason::unreadable(format!("its report can't be read: {error}")))
     });
     match outcome
         .await

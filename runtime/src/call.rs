@@ -64,7 +64,7 @@ impl<M: Message> AskEnvelope for Asked<M> {
     }
 
     fn refuse(self: Arc<Self>, failure: Failure, deadlines: &Deadlines) {
-        let message = self.begin();
+        let message = self.take_message();
         self.answer(Err(failure), deadlines);
         contain::drop_value(message);
     }
@@ -150,14 +150,23 @@ impl Call {
     /// The typed message and the way back, or `None` after the sender was told why not.
     #[inline]
     pub(crate) fn open<M: Message>(self, limits: &Limits) -> Option<(M, Head, ReplyTo<M::Reply>)> {
-        let Self { head, body, seat } = self;
+        let Self {
+            head,
+            body,
+            mut seat,
+        } = self;
         match body {
             Body::Ask(asked) => {
                 let asked = asked
                     .into_any()
                     .downcast::<Asked<M>>()
                     .expect("the sender looked the route up by this type");
-                let message = asked.begin().expect("a call is opened once");
+                let Some(message) = asked.begin() else {
+                    // At this very moment, or it would have been seen before.
+                    seat.settle(Settled::Failed);
+                    asked.refuse(gone(), &seat.hosted.deadlines);
+                    return None;
+                };
                 Some((
                     message,
                     head,
@@ -267,6 +276,15 @@ pub(crate) fn failure(code: Code, may_have_run: bool, detail: impl Into<String>)
         may_have_run,
         detail: detail.into(),
     }
+}
+
+/// What becomes of a message that its sender doesn't wait for any more when its turn comes.
+pub(crate) fn gone() -> Failure {
+    failure(
+        Code::Cancelled,
+        false,
+        "its caller went away before it began",
+    )
 }
 
 /// How a message ended, for the ledger.
@@ -490,6 +508,13 @@ fn encode_to_bytes<T: serde::Serialize>(
     Ok(bytes.into())
 }
 
+fn unsent(detail: String) -> Reason {
+    Reason::Codec {
+        detail,
+        may_have_run: false,
+    }
+}
+
 /// Encodes what is about to be sent; if it can't be, or panics, that is the sender's to know.
 pub(crate) fn encode_to_send<T: serde::Serialize>(
     encoding: Encoding,
@@ -497,8 +522,8 @@ pub(crate) fn encode_to_send<T: serde::Serialize>(
 ) -> Result<Bytes, Reason> {
     match contain::catch(|| encode_to_bytes(encoding, value)) {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => Err(Reason::Codec(format!("it can't be encoded: {error}"))),
-        Err(panicked) => Err(Reason::Codec(format!("its encoder panicked: {panicked}"))),
+        Ok(Err(error)) => Err(unsent(format!("it can't be encoded: {error}"))),
+        Err(panicked) => Err(unsent(format!("its encoder panicked: {panicked}"))),
     }
 }
 

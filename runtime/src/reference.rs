@@ -221,8 +221,11 @@ impl ComponentRef {
             .await
             .unwrap_or_else(|_| Err(expired(time, true)))
             .map_err(failed)?;
-        encoding::decode(Encoding::Json, &bytes, conduit.node.limits())
-            .map_err(|error| failed(Reason::Codec(format!("its reply can't be read: {error}"))))
+        encoding::decode(Encoding::Json, &bytes, conduit.node.limits()).map_err(|error| {
+            failed(Reason::unreadable(format!(
+                "its reply can't be read: {error}"
+            )))
+        })
     }
 
     /// Tells by name, in JSON.

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    call::{Call, failure},
+    call::{Call, failure, gone},
     component::HookError,
     contain::{self, Panicked},
     context::{Ctx, Shared},
@@ -312,11 +312,7 @@ impl<C: 'static> Supervisor<C> {
 
     fn call(&mut self, call: Call, burst: &mut Burst, cx: &mut task::Context<'_>) {
         if call.is_cancelled() {
-            call.refuse(failure(
-                Code::Cancelled,
-                false,
-                "its caller went away before it began",
-            ));
+            call.refuse(gone());
             return;
         }
         // An asker on this node has its own alarm, and is gone when it rang.

@@ -327,9 +327,10 @@ fn not_sent(why: NotSent, size: usize, time: Duration) -> Reason {
 }
 
 fn too_large(size: usize, max: usize) -> Reason {
-    Reason::TooLarge(format!(
-        "{size} bytes, and the other side takes {max} at most (`limits.payload`)"
-    ))
+    Reason::TooLarge {
+        detail: format!("{size} bytes, and the other side takes {max} at most (`limits.payload`)"),
+        may_have_run: false,
+    }
 }
 
 pub(crate) fn expired(after: Duration, may_have_run: bool) -> Reason {
@@ -339,8 +340,9 @@ pub(crate) fn expired(after: Duration, may_have_run: bool) -> Reason {
     }
 }
 
+/// It wasn't taken into the queue any more.
 fn stopped() -> Reason {
-    Reason::Stopped(String::new())
+    Reason::stopped(false)
 }
 
 impl fmt::Debug for Conduit {

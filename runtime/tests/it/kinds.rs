@@ -69,7 +69,7 @@ fn an_exported_actor_answers_and_one_that_ends_is_stopped_and_deregistered() {
             let off = lidar.ask(TurnOff { by_panic }).await;
             if by_panic {
                 let error = off.unwrap_err();
-                assert!(matches!(error.reason(), Reason::Stopped(_)), "{error}");
+                assert!(matches!(error.reason(), Reason::Stopped { .. }), "{error}");
             } else {
                 off.unwrap();
             }
@@ -77,7 +77,7 @@ fn an_exported_actor_answers_and_one_that_ends_is_stopped_and_deregistered() {
             let after = lidar.ask(Scan { beams: 1 }).await.unwrap_err();
             let stopped = matches!(
                 after.reason(),
-                Reason::Stopped(_) | Reason::NoSuchComponent { .. }
+                Reason::Stopped { .. } | Reason::NoSuchComponent { .. }
             );
             assert!(stopped, "{after}");
             until_gone(&host, "lidar").await;

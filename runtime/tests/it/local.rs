@@ -268,11 +268,11 @@ async fn a_handler_without_state_runs_while_another_waits_with_it() {
     node.shutdown(Duration::ZERO).await;
     assert!(matches!(
         hangs.await.unwrap_err().reason(),
-        Reason::Stopped(_)
+        Reason::Stopped { .. }
     ));
     assert!(matches!(
         queued.await.unwrap_err().reason(),
-        Reason::Stopped(_)
+        Reason::Stopped { .. }
     ));
 }
 
@@ -299,6 +299,7 @@ async fn an_ask_past_its_deadline_says_so_and_one_still_queued_never_runs() {
         .await
         .unwrap_err();
     assert!(matches!(late.reason(), Reason::Expired { .. }), "{late}");
+    assert!(!late.may_have_run(), "{late}");
     assert_eq!(counter.ask(Stop).await.unwrap(), 0);
     assert!(running.await.is_err());
     assert_eq!(counter.ask(Add { amount: 0 }).await.unwrap(), 0);
@@ -321,11 +322,17 @@ async fn a_shutdown_drains_what_can_be_drained_and_cuts_the_rest() {
     assert_eq!((report.stuck.len(), report.refused), (0, 1));
     runs.await.unwrap();
     let stopped = hangs.await.unwrap_err();
-    assert!(matches!(stopped.reason(), Reason::Stopped(_)), "{stopped}");
-    assert!(matches!(
-        waits.await.unwrap_err().reason(),
-        Reason::Stopped(_)
-    ));
+    assert!(
+        matches!(stopped.reason(), Reason::Stopped { .. }),
+        "{stopped}"
+    );
+    assert!(stopped.may_have_run(), "{stopped}");
+    let stopped = waits.await.unwrap_err();
+    assert!(
+        matches!(stopped.reason(), Reason::Stopped { .. }),
+        "{stopped}"
+    );
+    assert!(!stopped.may_have_run(), "it was in the queue: {stopped}");
 }
 
 #[actix_rt::test]

@@ -142,7 +142,8 @@ fn who_panics_while_a_message_or_reply_is_read_or_written_is_told() {
         };
         assert!(text.contains("unlucky"), "{text}");
         let own = reason(several.ask(Odd { n: 13 }).await);
-        let Reason::Codec(text) = &own else {
+        assert!(!own.may_have_run(), "it wasn't sent: {own}");
+        let Reason::Codec { detail: text, .. } = &own else {
             panic!("{own}")
         };
         assert!(text.contains("unlucky"), "{text}");

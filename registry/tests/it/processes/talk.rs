@@ -188,7 +188,7 @@ pub(crate) fn kind(reason: &Reason) -> String {
         Reason::NotConnected(_) => "not connected".to_owned(),
         Reason::NoSuchComponent { .. } => "no such component".to_owned(),
         Reason::Expired { .. } => "expired".to_owned(),
-        Reason::Stopped(_) => "stopped".to_owned(),
+        Reason::Stopped { .. } => "stopped".to_owned(),
         other => other.to_string(),
     }
 }
