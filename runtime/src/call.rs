@@ -163,7 +163,7 @@ impl Call {
                     .expect("the sender looked the route up by this type");
                 let Some(message) = asked.begin() else {
                     // At this very moment, or it would have been seen before.
-                    seat.settle(Settled::Failed);
+                    seat.settle(Settled::Refused);
                     asked.refuse(gone(), &seat.hosted.deadlines);
                     return None;
                 };
@@ -252,11 +252,11 @@ impl Call {
     pub(crate) fn refuse(mut self, failure: Failure) {
         match self.body {
             Body::Ask(asked) => {
-                self.seat.settle(Settled::Failed);
+                self.seat.settle(Settled::by(&failure));
                 asked.refuse(failure, &self.seat.hosted.deadlines);
             }
             Body::Tell(telling) => {
-                self.seat.settle(Settled::Failed);
+                self.seat.settle(Settled::by(&failure));
                 telling.refuse(failure);
             }
             Body::Encoded(call) => {
@@ -293,6 +293,17 @@ pub(crate) enum Settled {
     Delivered,
     Refused,
     Failed,
+}
+
+impl Settled {
+    /// As the other side's link counts it: refused is what says that it didn't run.
+    fn by(failure: &Failure) -> Self {
+        if failure.may_have_run {
+            Self::Failed
+        } else {
+            Self::Refused
+        }
+    }
 }
 
 impl Seat {
@@ -337,8 +348,9 @@ impl Seat {
 }
 
 impl Drop for Seat {
+    /// Of a message that was never opened: one that was is settled by its `ReplyTo`.
     fn drop(&mut self) {
-        self.settle(Settled::Failed);
+        self.settle(Settled::Refused);
     }
 }
 
@@ -362,19 +374,7 @@ impl<R> ReplyTo<R> {
 
     fn fail_in_place(&mut self, failure: Failure) {
         let to = mem::replace(&mut self.to, To::Over);
-        let refused = matches!(
-            failure.code,
-            Code::NoHandler
-                | Code::NoSuchComponent
-                | Code::WrongSchema
-                | Code::Denied
-                | Code::BadPayload
-        );
-        self.seat.settle(if refused {
-            Settled::Refused
-        } else {
-            Settled::Failed
-        });
+        self.seat.settle(Settled::by(&failure));
         match to {
             To::Asked(asked) => asked.answer(Err(failure), &self.seat.hosted.deadlines),
             To::Told(told) => told.failed(failure),

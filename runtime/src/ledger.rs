@@ -32,9 +32,9 @@ pub struct Counters {
     pub sent: u64,
     /// The handler ran to its end.
     pub delivered: u64,
-    /// Refused before a handler ran.
+    /// Ended before a handler ran: refused, cancelled, or its time was over.
     pub refused: u64,
-    /// Ended badly: a panic, an interruption, a deadline, a cut connection.
+    /// Ended badly once it may have run: a panic, an interruption, a cut connection.
     pub failed: u64,
     /// Not ended yet.
     pub open: u64,

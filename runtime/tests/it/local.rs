@@ -307,6 +307,30 @@ async fn an_ask_past_its_deadline_says_so_and_one_still_queued_never_runs() {
 }
 
 #[actix_rt::test]
+async fn what_ended_before_it_began_counts_as_refused() {
+    let node = node().await;
+    let counter = node.spawn("counter", Counter::default).await.unwrap();
+    let running = counter.tell(Forever).await.unwrap();
+    until_running(&node, "counter").await;
+    let ask = counter.ask(Add { amount: 1 });
+    let late = ask.within(Duration::from_millis(20)).await.unwrap_err();
+    assert!(!late.may_have_run(), "{late}");
+    assert_eq!(counter.ask(Stop).await.unwrap(), 0);
+    assert!(running.await.unwrap_err().may_have_run());
+    assert_eq!(counter.ask(Add { amount: 0 }).await.unwrap(), 0);
+    let counts = |message: &str| {
+        let description = node.describe("counter").unwrap();
+        let mut handlers = description.handlers.into_iter();
+        let handler = handlers.find(|handler| handler.message == message);
+        let counts = handler.unwrap().counters;
+        (counts.delivered, counts.refused, counts.failed, counts.open)
+    };
+    assert_eq!(counts("Add"), (1, 1, 0, 0));
+    assert_eq!(counts("Forever"), (0, 0, 1, 0));
+    node.shutdown(Duration::from_secs(5)).await;
+}
+
+#[actix_rt::test]
 async fn a_shutdown_drains_what_can_be_drained_and_cuts_the_rest() {
     let node = node().await;
     let quick = node.spawn("quick", Counter::default).await.unwrap();
