@@ -8,7 +8,7 @@ use botzilla_wire::{Limits, Secret};
 
 use self::settings::{ENV_REGISTRY, positive};
 pub use self::settings::{LimitSettings, Settings};
-use crate::{ConfigError, link::is_endpoint};
+use crate::{ConfigError, deadline::AS_LONG_AS_CAN_BE, link::is_endpoint};
 
 /// The registry's port.
 pub const REGISTRY_PORT: u16 = 6985;
@@ -185,7 +185,7 @@ impl NodeConfig {
     /// How long the registry is tried at start; default 30 s.
     #[must_use]
     pub fn registry_time(mut self, time: Duration) -> Self {
-        self.registry_time = time;
+        self.registry_time = time.min(AS_LONG_AS_CAN_BE);
         self
     }
 

@@ -23,6 +23,9 @@ const TICK_MS: u64 = 2;
 const SLOTS: usize = 4096;
 const NONE: u32 = u32::MAX;
 
+/// What a time that is too long for the clock is taken for.
+pub(crate) const AS_LONG_AS_CAN_BE: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
 /// The deadlines of one node.
 #[derive(Debug)]
 pub(crate) struct Deadlines {

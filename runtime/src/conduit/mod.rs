@@ -30,6 +30,7 @@ use crate::{
     ambient::Ambient,
     call::{Body, Call, Head, Seat},
     credit::{Class, NoCredit},
+    deadline::AS_LONG_AS_CAN_BE,
     directory::Located,
     hosted::Hosted,
     link::{Link, NotSent, Outgoing},
@@ -79,8 +80,6 @@ pub(crate) struct Terms {
     pub(crate) path: Option<Arc<[Name]>>,
     ambient: Option<Ambient>,
 }
-
-const AS_LONG_AS_CAN_BE: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 impl Terms {
     /// What holds for a message that is sent now, within a handler or not.

@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::{Node, Phase, is_public};
-use crate::hosted::{Hosted, Status};
+use crate::{
+    deadline::AS_LONG_AS_CAN_BE,
+    hosted::{Hosted, Status},
+};
 
 /// How long what was cut at the deadline may take to notice.
 const GRACE: Duration = Duration::from_millis(300);
@@ -51,6 +54,7 @@ impl Node {
     /// left at the deadline, and says what became of everything. Nothing of the node outlives it but
     /// threads that a component blocks; the report names these.
     pub async fn shutdown(&self, time: Duration) -> ShutdownReport {
+        let time = time.min(AS_LONG_AS_CAN_BE);
         let deadline = Instant::now() + time;
         let (done, report) = tokio::sync::oneshot::channel();
         let (alive, watched) = mpsc::channel::<()>();

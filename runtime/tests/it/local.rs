@@ -331,6 +331,14 @@ async fn what_ended_before_it_began_counts_as_refused() {
 }
 
 #[actix_rt::test]
+async fn a_shutdown_may_take_for_ever() {
+    let node = node().await;
+    node.spawn("counter", Counter::default).await.unwrap();
+    let report = node.shutdown(Duration::MAX).await;
+    assert_eq!(report.drained, ["counter"]);
+}
+
+#[actix_rt::test]
 async fn a_shutdown_drains_what_can_be_drained_and_cuts_the_rest() {
     let node = node().await;
     let quick = node.spawn("quick", Counter::default).await.unwrap();

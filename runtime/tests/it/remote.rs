@@ -153,6 +153,17 @@ fn who_panics_while_a_message_or_reply_is_read_or_written_is_told() {
 }
 
 #[test]
+fn the_registry_may_take_for_ever() {
+    run(async {
+        let registry = world::registry().await;
+        let config = world::config(registry.address()).registry_time(Duration::MAX);
+        let node = started(config).await;
+        node.spawn("several", Several::default).await.unwrap();
+        down(&[node], registry).await;
+    });
+}
+
+#[test]
 fn json_is_for_those_without_the_types_and_an_unknown_field_is_an_error() {
     run(async {
         let (registry, host, near) = world::two().await;
