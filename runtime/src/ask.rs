@@ -161,11 +161,12 @@ impl<M: Message> Future for Ask<M> {
                     let deadlines = deadlines.expect("it went through a conduit");
                     match asked.look(deadlines, cx.waker()) {
                         Progress::Open => return Poll::Pending,
-                        Progress::Expired => match asked.give_up(deadlines) {
-                            Some(began) => return this.end(Err(expired(time, began))),
-                            // It was answered meanwhile.
-                            None => {}
-                        },
+                        Progress::Expired => {
+                            // Otherwise it was answered meanwhile.
+                            if let Some(began) = asked.give_up(deadlines) {
+                                return this.end(Err(expired(time, began)));
+                            }
+                        }
                         Progress::Answered => {}
                     }
                     let State::Here(asked, _) = mem::replace(&mut this.state, State::Over) else {
