@@ -52,7 +52,8 @@ impl fmt::Display for ShutdownReport {
 impl Node {
     /// Ends the node within `time` and a little: takes nothing new, lets queues drain, cuts what is
     /// left at the deadline, and says what became of everything. Nothing of the node outlives it but
-    /// threads that a component blocks; the report names these.
+    /// threads that a component blocks; the report names these. Late replies aren't waited for, see
+    /// [`Ctx::reply_later`](crate::Ctx::reply_later).
     pub async fn shutdown(&self, time: Duration) -> ShutdownReport {
         let time = time.min(AS_LONG_AS_CAN_BE);
         let deadline = Instant::now() + time;
