@@ -176,11 +176,11 @@ fn kind(reason: &Reason) -> &'static str {
         Reason::WrongSchema(_) => "wrong_schema",
         Reason::BadPayload(_) => "bad_payload",
         Reason::Denied(_) => "denied",
-        Reason::TooLarge(_) => "too_large",
-        Reason::Overloaded(_) => "overloaded",
+        Reason::TooLarge { .. } => "too_large",
+        Reason::Overloaded { .. } => "overloaded",
         Reason::HandlerPanicked(_) => "panicked",
         Reason::Interrupted => "interrupted",
-        Reason::Stopped(_) => "stopped",
+        Reason::Stopped { .. } => "stopped",
         Reason::NoReply => "no_reply",
         Reason::Cancelled { .. } => "cancelled",
         Reason::Expired { .. } => "expired",
@@ -189,7 +189,7 @@ fn kind(reason: &Reason) -> &'static str {
         Reason::Cycle(_) => "cycle",
         Reason::Full => "full",
         Reason::ShuttingDown => "shutting_down",
-        Reason::Codec(_) => "codec",
+        Reason::Codec { .. } => "codec",
         _ => "unknown",
     }
 }

@@ -1,6 +1,7 @@
 //! The desk as a component, and the node that serves it.
 
 use std::{
+    cell::Cell,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -41,6 +42,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub struct Registry {
     node: NodeConfig,
     rules: Rules,
+    fresh: bool,
 }
 
 impl Registry {
@@ -59,6 +61,7 @@ impl Registry {
         Self {
             node,
             rules: Rules::default(),
+            fresh: false,
         }
     }
 
@@ -68,9 +71,10 @@ impl Registry {
     }
 
     /// Nobody can have had a name at an earlier start: it doesn't wait for them, and gives names from
-    /// the first moment on. For a registry that is part of a program.
+    /// the first moment on. For a registry that is part of a program. Should it panic and be rebuilt,
+    /// those who have names by then are waited for as ever ([`Rules::recovery`]).
     pub fn fresh(mut self) -> Self {
-        self.rules.recovery = Duration::ZERO;
+        self.fresh = true;
         self
     }
 
@@ -87,9 +91,8 @@ impl Registry {
     /// The address can't be listened on.
     pub async fn start(self) -> Result<RunningRegistry> {
         let node = Node::start(self.node).await?;
-        let rules = self.rules;
         let spawned = node
-            .spawn(REGISTRY, move || Server::new(rules.clone()))
+            .spawn(REGISTRY, servers(self.rules, self.fresh))
             .reserved()
             .await;
         if let Err(error) = spawned {
@@ -131,6 +134,20 @@ impl RunningRegistry {
     /// Ends it within this time.
     pub async fn shutdown(&self, time: Duration) -> ShutdownReport {
         self.node.shutdown(time).await
+    }
+}
+
+/// Makes the component at its start, and again after each panic.
+fn servers(rules: Rules, fresh: bool) -> impl Fn() -> Result<Server, HookError> + Send {
+    let fresh = Cell::new(fresh);
+    move || {
+        let mut rules = rules.clone();
+        // Only at the start is it so that nobody can have a name: a rebuilt table is as empty, but
+        // there are holders.
+        if fresh.take() {
+            rules.recovery = Duration::ZERO;
+        }
+        Server::new(rules)
     }
 }
 
@@ -217,5 +234,23 @@ fn links(ctx: &Ctx<Server>) -> impl Links {
             last_heard: facts.last_heard,
             address: facts.address,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Rules, servers};
+
+    #[test]
+    fn only_the_first_start_of_a_fresh_registry_gives_names_at_once() {
+        let recovering = |fresh| {
+            let server = servers(Rules::default(), fresh);
+            [0, 1, 2].map(|_| {
+                let server = server().expect("the system has random numbers");
+                server.desk.table().is_recovering()
+            })
+        };
+        assert_eq!(recovering(true), [false, true, true]);
+        assert_eq!(recovering(false), [true, true, true]);
     }
 }

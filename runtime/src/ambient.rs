@@ -40,6 +40,12 @@ impl Ambient {
         CURRENT.with_borrow(Clone::clone)
     }
 
+    /// Whether the code that runs now is a handler's.
+    #[inline]
+    pub(crate) fn is_any() -> bool {
+        CURRENT.with_borrow(Option::is_some)
+    }
+
     /// The path that a nested ask carries: all who wait once this handler waits too.
     pub(crate) fn nested_path(&self) -> Arc<[Name]> {
         self.path

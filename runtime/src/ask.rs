@@ -38,10 +38,11 @@ pub struct Ask<M: Message> {
 
 enum State<M: Message> {
     New(Option<M>),
-    InTurn(Carried<CarriedAsk<M>>, Instant, Duration),
-    /// Its alarm is its own.
+    InTurn(Box<(Carried<CarriedAsk<M>>, Instant)>, Duration),
+    /// Its alarm is its own. The others are boxed, so that this one, whose every nanosecond counts,
+    /// is small to move.
     Here(Arc<Asked<M>>, Duration),
-    Elsewhere(Reception, Alarm, Duration),
+    Elsewhere(Box<(Reception, Alarm)>, Duration),
     Over,
 }
 
@@ -62,15 +63,17 @@ impl<M: Message> Ask<M> {
         self
     }
 
-    fn start(&mut self, message: M, waker: &Waker) -> Result<State<M>, Reason> {
+    /// What the short way couldn't do.
+    #[inline(never)]
+    fn start(&mut self, message: M, time: Duration, waker: &Waker) -> Result<State<M>, Reason> {
         let conduit = self.to.conduit()?;
-        let time = self.time.unwrap_or_else(|| self.to.time());
         let terms = Terms::now(time);
         let (deadline, time) = (terms.deadline, terms.time);
         match conduit.ask_now(Typed { message, terms }, waker) {
             Ok(asking) => Ok(waiting(conduit, asking, deadline, time)),
             Err(Held::Wait(typed, _)) => {
-                Ok(State::InTurn(conduit.ask_carried(typed), deadline, time))
+                let turn = Box::new((conduit.ask_carried(typed), deadline));
+                Ok(State::InTurn(turn, time))
             }
             Err(Held::Refused(_, reason)) => Err(reason),
         }
@@ -96,14 +99,15 @@ fn waiting<M: Message>(
     match asking {
         Asking::Here(asked) => State::Here(asked, time),
         Asking::Elsewhere(reception) => {
-            State::Elsewhere(reception, conduit.node.deadlines().at(deadline), time)
+            let alarm = conduit.node.deadlines().at(deadline);
+            State::Elsewhere(Box::new((reception, alarm)), time)
         }
     }
 }
 
 impl<M: Message> Drop for Ask<M> {
     fn drop(&mut self) {
-        if let (State::Here(asked, _), Ok(conduit)) = (&self.state, self.to.conduit()) {
+        if let (State::Here(asked, _), Some(conduit)) = (&self.state, self.to.known()) {
             asked.give_up(conduit.node.deadlines());
         }
     }
@@ -119,19 +123,27 @@ impl<M: Message> Future for Ask<M> {
         loop {
             match &mut this.state {
                 State::New(message) => {
+                    let time = this.time.unwrap_or_else(|| this.to.time());
+                    if let Some(conduit) = this.to.known()
+                        && let Some(asked) = conduit.ask_at_once(message, time, cx.waker())
+                    {
+                        this.state = State::Here(asked, time);
+                        // Its end wakes this task: there is nothing to look at yet.
+                        return Poll::Pending;
+                    }
                     let message = message
                         .take()
                         .expect("it is taken once, and the state changes");
-                    match this.start(message, cx.waker()) {
+                    match this.start(message, time, cx.waker()) {
                         Ok(state) => this.state = state,
                         Err(reason) => return this.end(Err(reason)),
                     }
                     if matches!(this.state, State::Here(..)) {
-                        // Its end wakes this task: there is nothing to look at yet.
                         return Poll::Pending;
                     }
                 }
-                State::InTurn(turn, deadline, time) => {
+                State::InTurn(turn, time) => {
+                    let (turn, deadline) = &mut **turn;
                     let (deadline, time) = (*deadline, *time);
                     let asking = match ready!(Pin::new(turn).poll(cx)) {
                         Ok(carried) => carried.take(),
@@ -145,17 +157,17 @@ impl<M: Message> Future for Ask<M> {
                 }
                 State::Here(asked, time) => {
                     let time = *time;
-                    let deadlines = match this.to.conduit() {
-                        Ok(conduit) => conduit.node.deadlines(),
-                        Err(reason) => return this.end(Err(reason)),
-                    };
+                    let deadlines = this.to.known().map(|conduit| conduit.node.deadlines());
+                    let deadlines = deadlines.expect("it went through a conduit");
                     match asked.look(deadlines, cx.waker()) {
                         Progress::Open => return Poll::Pending,
-                        // Whether it began is the component's to know; it won't begin any more.
-                        Progress::Expired if asked.give_up(deadlines) => {
-                            return this.end(Err(expired(time, true)));
+                        Progress::Expired => {
+                            // Otherwise it was answered meanwhile.
+                            if let Some(began) = asked.give_up(deadlines) {
+                                return this.end(Err(expired(time, began)));
+                            }
                         }
-                        Progress::Answered | Progress::Expired => {}
+                        Progress::Answered => {}
                     }
                     let State::Here(asked, _) = mem::replace(&mut this.state, State::Over) else {
                         unreachable!("it was that above")
@@ -163,10 +175,11 @@ impl<M: Message> Future for Ask<M> {
                     return Poll::Ready(match asked.into_outcome() {
                         Some(Ok(reply)) => Ok(reply),
                         Some(Err(failure)) => Err(this.error(Reason::from_failure(failure, time))),
-                        None => Err(this.error(Reason::Stopped(String::new()))),
+                        None => Err(this.error(Reason::stopped(true))),
                     });
                 }
-                State::Elsewhere(reception, alarm, time) => {
+                State::Elsewhere(waits, time) => {
+                    let (reception, alarm) = &mut **waits;
                     let time = *time;
                     let limits = match this.to.conduit() {
                         Ok(conduit) => conduit.node.limits(),
@@ -223,7 +236,7 @@ pub(crate) fn bytes_answer(
     match answer {
         Some(Ok(bytes)) => Ok(bytes),
         Some(Err(failure)) => Err(Reason::from_failure(failure, time)),
-        None => Err(Reason::Stopped(String::new())),
+        None => Err(Reason::stopped(true)),
     }
 }
 
@@ -250,8 +263,10 @@ fn decode<M: Message>(
 ) -> Result<M::Reply, Reason> {
     match contain::catch(|| encoding::decode(encoding, bytes, limits)) {
         Ok(Ok(reply)) => Ok(reply),
-        Ok(Err(error)) => Err(Reason::Codec(format!("its reply can't be read: {error}"))),
-        Err(panicked) => Err(Reason::Codec(format!(
+        Ok(Err(error)) => Err(Reason::unreadable(format!(
+            "its reply can't be read: {error}"
+        ))),
+        Err(panicked) => Err(Reason::unreadable(format!(
             "its reply's decoder panicked: {panicked}"
         ))),
     }

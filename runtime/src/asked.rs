@@ -13,7 +13,7 @@ use std::{
 };
 
 use botzilla_wire::Failure;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     Message, contain,
@@ -72,6 +72,7 @@ impl<M: Message> Asked<M> {
     }
 
     /// How it ended, once it was answered.
+    #[inline]
     pub(crate) fn into_outcome(self: Arc<Self>) -> Option<Result<M::Reply, Failure>> {
         // Who answered has let go of it, as a rule; then it need not be locked.
         let content = match Arc::try_unwrap(self) {
@@ -85,38 +86,53 @@ impl<M: Message> Asked<M> {
     }
 
     /// The asker goes away. What hasn't begun never will; who runs and wants to know it, learns it.
-    /// False if it was answered meanwhile.
-    pub(crate) fn give_up(&self, deadlines: &Deadlines) -> bool {
-        let waker = {
+    /// Whether it had begun, or `None` if it was answered meanwhile.
+    pub(crate) fn give_up(&self, deadlines: &Deadlines) -> Option<bool> {
+        let (began, waker) = {
             let mut content = self.content.lock();
             if self.progress.load(Ordering::Relaxed) != OPEN {
-                return false;
+                return None;
             }
             self.progress.store(GONE, Ordering::Release);
             match &mut *content {
-                Content::Begun(waker) => waker.take(),
-                Content::Message(_) | Content::Outcome(_) => None,
+                Content::Begun(waker) => (true, waker.take()),
+                Content::Message(_) | Content::Outcome(_) => (false, None),
             }
         };
         deadlines.take(self.alarm);
         if let Some(waker) = waker {
             waker.wake();
         }
-        true
+        Some(began)
     }
 
     /// It found no place in the queue: back to before it was asked.
     pub(crate) fn take_back(&self, deadlines: &Deadlines) -> M {
         deadlines.take(self.alarm);
-        self.begin().expect("nobody else has had it")
+        self.take_message().expect("nobody else has had it")
     }
 }
 
 /// The component's side, with the message still in it.
 impl<M: Message> Asked<M> {
-    /// Takes the message out.
+    /// Takes the message out to run it, unless the asker went away: that one was told that it didn't
+    /// run.
+    #[inline]
     pub(crate) fn begin(&self) -> Option<M> {
-        let mut content = self.content.lock();
+        let content = self.content.lock();
+        if self.progress.load(Ordering::Relaxed) == GONE {
+            return None;
+        }
+        Self::take_out(content)
+    }
+
+    /// Takes the message out, if it is still there, because it won't run.
+    pub(crate) fn take_message(&self) -> Option<M> {
+        Self::take_out(self.content.lock())
+    }
+
+    #[inline]
+    fn take_out(mut content: MutexGuard<'_, Content<M>>) -> Option<M> {
         match mem::replace(&mut *content, Content::Begun(None)) {
             Content::Message(message) => Some(message),
             other => {
@@ -236,8 +252,16 @@ mod tests {
         assert_eq!((asker.woken(), other.0.load(Ordering::Relaxed)), (0, 1));
         assert_eq!(asker.look(&other), Progress::Answered);
         assert!(asker.deadlines.is_empty());
-        assert!(!asker.asked.give_up(&asker.deadlines));
+        assert_eq!(asker.asked.give_up(&asker.deadlines), None);
         assert_eq!(asker.asked.into_outcome(), Some(Ok(7)));
+    }
+
+    #[test]
+    fn what_has_not_begun_when_the_asker_goes_away_never_begins() {
+        let asker = ask();
+        assert_eq!(asker.asked.give_up(&asker.deadlines), Some(false));
+        assert!(asker.asked.begin().is_none());
+        assert!(asker.asked.take_message().is_some());
     }
 
     #[test]
@@ -248,7 +272,7 @@ mod tests {
         let waker = component.clone().into();
         let mut cx = Context::from_waker(&waker);
         assert!(asker.asked.poll_gone(&mut cx).is_pending());
-        assert!(asker.asked.give_up(&asker.deadlines));
+        assert_eq!(asker.asked.give_up(&asker.deadlines), Some(true));
         assert_eq!(component.0.load(Ordering::Relaxed), 1);
         assert!(asker.asked.poll_gone(&mut cx).is_ready());
         asker.asked.clone().answer(Ok(7), &asker.deadlines);

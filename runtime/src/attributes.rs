@@ -268,6 +268,9 @@ pub use botzilla_macros::on_stop;
 /// It returns nothing, or a `Result` such as `botzilla::Result<()>`. An error is printed as one
 /// line with its causes, and the program ends with exit code 2.
 ///
+/// Warnings go to stderr (`RUST_LOG` asks for more or less of them), unless the program has set up
+/// a `tracing` subscriber before its first node.
+///
 /// ```
 /// #[botzilla::main]
 /// async fn main() -> botzilla::Result<()> {

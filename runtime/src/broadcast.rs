@@ -26,7 +26,7 @@ use crate::{
     CallError, Message, Node, Reason, Sent,
     ask::remote_answer,
     call::encode_to_send,
-    conduit::{Terms, expired},
+    conduit::{Terms, check_message_name, expired},
     link::{NotSent, Outgoing},
     node::is_public,
     routes::layout_of,
@@ -69,6 +69,10 @@ impl<M> Broadcast<M> {
     }
 
     /// Waits until the handlers ran to their end, not just until the message is in their queues.
+    ///
+    /// Broadcasts carry no path as asks do. If a handler awaits this, and a listener asks the
+    /// handler's component in turn, that isn't seen as a cycle: both wait until the time of one is
+    /// up. A handler that leaves its component free meanwhile (a concurrent one) has no such trouble.
     pub fn to_the_end(mut self) -> Self {
         self.to_the_end = true;
         self
@@ -124,6 +128,7 @@ impl Node {
         to_the_end: bool,
     ) -> Result<BroadcastReport, CallError> {
         let failed = |reason| CallError::new(group.unwrap_or("everyone"), message, reason);
+        check_message_name(message).map_err(failed)?;
         let cast = Cast {
             scope: scope(group).map_err(failed)?,
             message: message.to_owned(),
@@ -321,9 +326,10 @@ async fn reach(
         match link.send(outgoing, Ticket::Ask(asker)).await {
             Ok(_) => {}
             Err((_, NotSent::TooLarge { max })) => {
-                return Err(Reason::TooLarge(format!(
-                    "the other side takes {max} bytes at most"
-                )));
+                return Err(Reason::TooLarge {
+                    detail: format!("the other side takes {max} bytes at most"),
+                    may_have_run: false,
+                });
             }
             Err((_, NotSent::NoCredit)) => return Err(Reason::Full),
             Err((_, NotSent::Closed { why })) => {
@@ -335,7 +341,7 @@ async fn reach(
         }
         let bytes = remote_answer(ended.await.ok(), terms.time)?;
         botzilla_wire::encoding::decode::<BroadcastReport>(encoding, &bytes, node.limits())
-            .map_err(|error| Reason::Codec(format!("its report can't be read: {error}")))
+            .map_err(|error| Reason::unreadable(format!("its report can't be read: {error}")))
     });
     match outcome
         .await

@@ -1,6 +1,6 @@
 //! One message on its way into a component, and the way back for its outcome.
 
-use std::{any::Any, fmt, panic::AssertUnwindSafe, sync::Arc, task, time::Instant};
+use std::{any::Any, fmt, mem, panic::AssertUnwindSafe, sync::Arc, task, time::Instant};
 
 use botzilla_wire::{Code, Encoding, Failure, Kind, Limits, Name, NodeId, encoding};
 use bytes::Bytes;
@@ -40,11 +40,15 @@ pub(crate) enum Body {
     Ask(Arc<dyn AskEnvelope>),
     /// A `Telling<M>`.
     Tell(Box<dyn TellEnvelope>),
-    Encoded {
-        encoding: Encoding,
-        payload: Bytes,
-        to: EncodedTo,
-    },
+    /// Elsewhere, so that a call that isn't serialized stays small: it is moved about.
+    Encoded(Box<EncodedCall>),
+}
+
+/// A message as bytes, and where its outcome goes.
+pub(crate) struct EncodedCall {
+    pub(crate) encoding: Encoding,
+    pub(crate) payload: Bytes,
+    pub(crate) to: EncodedTo,
 }
 
 /// An ask whose type is known only to its sender and to the route it was sent to.
@@ -60,7 +64,7 @@ impl<M: Message> AskEnvelope for Asked<M> {
     }
 
     fn refuse(self: Arc<Self>, failure: Failure, deadlines: &Deadlines) {
-        let message = self.begin();
+        let message = self.take_message();
         self.answer(Err(failure), deadlines);
         contain::drop_value(message);
     }
@@ -100,6 +104,16 @@ pub(crate) enum EncodedTo {
     Told(Told),
 }
 
+impl EncodedTo {
+    fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Remote(responder, _) => responder.is_cancelled(),
+            Self::Local(asker) => asker.is_closed(),
+            Self::Told(_) => false,
+        }
+    }
+}
+
 /// What a message holds until it ends: its credit, and its line in the ledger.
 pub(crate) struct Seat {
     hosted: Arc<Hosted>,
@@ -111,20 +125,13 @@ pub(crate) struct Seat {
 
 impl Call {
     /// Puts it in its component's queue, or gives it back when the component has stopped.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the call comes back whole: nothing is lost"
-    )]
     pub(crate) fn push(self) -> Result<(), Self> {
         let hosted = self.seat.hosted.clone();
         hosted.mailbox.push(self)
     }
 
-    pub(crate) fn admitted(&mut self, credit: Class) {
-        self.seat.admitted(credit);
-    }
-
     /// What is known of its handler.
+    #[inline]
     pub(crate) fn info(&self) -> &RouteInfo {
         &self.seat.hosted.routes[self.seat.route]
     }
@@ -135,20 +142,31 @@ impl Call {
     }
 
     /// The place of its handler among the component's routes.
+    #[inline]
     pub(crate) fn route(&self) -> usize {
         self.seat.route
     }
 
     /// The typed message and the way back, or `None` after the sender was told why not.
+    #[inline]
     pub(crate) fn open<M: Message>(self, limits: &Limits) -> Option<(M, Head, ReplyTo<M::Reply>)> {
-        let Self { head, body, seat } = self;
+        let Self {
+            head,
+            body,
+            mut seat,
+        } = self;
         match body {
             Body::Ask(asked) => {
                 let asked = asked
                     .into_any()
                     .downcast::<Asked<M>>()
                     .expect("the sender looked the route up by this type");
-                let message = asked.begin().expect("a call is opened once");
+                let Some(message) = asked.begin() else {
+                    // At this very moment, or it would have been seen before.
+                    seat.settle(Settled::Refused);
+                    asked.refuse(gone(), &seat.hosted.deadlines);
+                    return None;
+                };
                 Some((
                     message,
                     head,
@@ -173,13 +191,11 @@ impl Call {
                     },
                 ))
             }
-            Body::Encoded {
-                encoding,
-                payload,
-                to,
-            } => {
+            Body::Encoded(mut call) => {
+                let encoding = call.encoding;
+                let payload = mem::take(&mut call.payload);
                 let reply = ReplyTo {
-                    to: To::Encoded(encoding, to),
+                    to: To::Encoded(call),
                     seat,
                 };
                 let decoded = contain::catch(|| encoding::decode::<M>(encoding, &payload, limits));
@@ -221,23 +237,13 @@ impl Call {
     pub(crate) fn is_cancelled(&self) -> bool {
         match &self.body {
             Body::Ask(asked) => asked.is_cancelled(),
-            Body::Encoded {
-                to: EncodedTo::Remote(responder, _),
-                ..
-            } => responder.is_cancelled(),
-            Body::Encoded {
-                to: EncodedTo::Local(asker),
-                ..
-            } => asker.is_closed(),
-            Body::Tell(_)
-            | Body::Encoded {
-                to: EncodedTo::Told(_),
-                ..
-            } => false,
+            Body::Encoded(call) => call.to.is_cancelled(),
+            Body::Tell(_) => false,
         }
     }
 
     /// Whether a typed asker on this node waits for it.
+    #[inline]
     pub(crate) fn is_typed_ask(&self) -> bool {
         matches!(&self.body, Body::Ask(_))
     }
@@ -246,16 +252,16 @@ impl Call {
     pub(crate) fn refuse(mut self, failure: Failure) {
         match self.body {
             Body::Ask(asked) => {
-                self.seat.settle(Settled::Failed);
+                self.seat.settle(Settled::by(&failure));
                 asked.refuse(failure, &self.seat.hosted.deadlines);
             }
             Body::Tell(telling) => {
-                self.seat.settle(Settled::Failed);
+                self.seat.settle(Settled::by(&failure));
                 telling.refuse(failure);
             }
-            Body::Encoded { to, .. } => {
+            Body::Encoded(call) => {
                 ReplyTo::<()> {
-                    to: To::Encoded(Encoding::Bincode, to),
+                    to: To::Encoded(call),
                     seat: self.seat,
                 }
                 .fail(failure);
@@ -272,12 +278,32 @@ pub(crate) fn failure(code: Code, may_have_run: bool, detail: impl Into<String>)
     }
 }
 
+/// What becomes of a message that its sender doesn't wait for any more when its turn comes.
+pub(crate) fn gone() -> Failure {
+    failure(
+        Code::Cancelled,
+        false,
+        "its caller went away before it began",
+    )
+}
+
 /// How a message ended, for the ledger.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Settled {
     Delivered,
     Refused,
     Failed,
+}
+
+impl Settled {
+    /// As the other side's link counts it: refused is what says that it didn't run.
+    fn by(failure: &Failure) -> Self {
+        if failure.may_have_run {
+            Self::Failed
+        } else {
+            Self::Refused
+        }
+    }
 }
 
 impl Seat {
@@ -292,36 +318,39 @@ impl Seat {
         }
     }
 
-    /// Without credit, and not in the ledger, until the mailbox admits it.
-    pub(crate) fn applying(hosted: Arc<Hosted>, route: usize) -> Self {
+    /// Made under the mailbox's lock, with credit that was taken under it.
+    #[inline]
+    pub(crate) fn admitted(hosted: Arc<Hosted>, route: usize, credit: Class) -> Self {
+        hosted.routes[route].ledger.open_locked();
         Self {
             hosted,
             route,
-            credit: None,
-            open: false,
+            credit: Some(credit),
+            open: true,
         }
-    }
-
-    fn admitted(&mut self, credit: Class) {
-        self.hosted.routes[self.route].ledger.open();
-        self.credit = Some(credit);
-        self.open = true;
     }
 
     /// Ends it, once.
+    #[inline]
     fn settle(&mut self, how: Settled) {
-        if std::mem::replace(&mut self.open, false) {
-            self.hosted.routes[self.route].ledger.settle(how);
-        }
-        if let Some(class) = self.credit.take() {
-            self.hosted.mailbox.give_credit_back(class);
+        let was_open = mem::replace(&mut self.open, false);
+        let ledger = &self.hosted.routes[self.route].ledger;
+        match self.credit.take() {
+            Some(class) => self.hosted.mailbox.give_back(class, || {
+                if was_open {
+                    ledger.settle_locked(how);
+                }
+            }),
+            None if was_open => ledger.settle(how),
+            None => {}
         }
     }
 }
 
 impl Drop for Seat {
+    /// Of a message that was never opened: one that was is settled by its `ReplyTo`.
     fn drop(&mut self) {
-        self.settle(Settled::Failed);
+        self.settle(Settled::Refused);
     }
 }
 
@@ -334,7 +363,7 @@ pub(crate) struct ReplyTo<R> {
 enum To<R> {
     Asked(Arc<dyn Answering<R>>),
     Told(Told),
-    Encoded(Encoding, EncodedTo),
+    Encoded(Box<EncodedCall>),
     Over,
 }
 
@@ -344,25 +373,16 @@ impl<R> ReplyTo<R> {
     }
 
     fn fail_in_place(&mut self, failure: Failure) {
-        let to = std::mem::replace(&mut self.to, To::Over);
-        let refused = matches!(
-            failure.code,
-            Code::NoHandler
-                | Code::NoSuchComponent
-                | Code::WrongSchema
-                | Code::Denied
-                | Code::BadPayload
-        );
-        self.seat.settle(if refused {
-            Settled::Refused
-        } else {
-            Settled::Failed
-        });
+        let to = mem::replace(&mut self.to, To::Over);
+        self.seat.settle(Settled::by(&failure));
         match to {
             To::Asked(asked) => asked.answer(Err(failure), &self.seat.hosted.deadlines),
-            To::Told(told) | To::Encoded(_, EncodedTo::Told(told)) => told.failed(failure),
-            To::Encoded(_, EncodedTo::Remote(responder, _)) => responder.fail(failure),
-            To::Encoded(_, EncodedTo::Local(asker)) => drop(asker.send(Err(failure))),
+            To::Told(told) => told.failed(failure),
+            To::Encoded(call) => match call.to {
+                EncodedTo::Told(told) => told.failed(failure),
+                EncodedTo::Remote(responder, _) => responder.fail(failure),
+                EncodedTo::Local(asker) => drop(asker.send(Err(failure))),
+            },
             To::Over => {}
         }
     }
@@ -372,16 +392,16 @@ impl<R> ReplyTo<R> {
     }
 
     pub(crate) fn panicked(self, panicked: &Panicked) {
-        self.fail(failure(Code::Panicked, true, panicked.to_string()));
+        let text = contain::shorten(panicked.to_string(), self.seat.hosted.panic_text);
+        self.fail(failure(Code::Panicked, true, text));
     }
 
     /// Whether the sender went away.
     pub(crate) fn is_cancelled(&self) -> bool {
         match &self.to {
             To::Asked(asked) => asked.is_gone(),
-            To::Encoded(_, EncodedTo::Remote(responder, _)) => responder.is_cancelled(),
-            To::Encoded(_, EncodedTo::Local(asker)) => asker.is_closed(),
-            To::Told(_) | To::Encoded(_, EncodedTo::Told(_)) => false,
+            To::Encoded(call) => call.to.is_cancelled(),
+            To::Told(_) => false,
             To::Over => true,
         }
     }
@@ -390,9 +410,12 @@ impl<R> ReplyTo<R> {
     pub(crate) fn poll_cancelled(&mut self, cx: &mut task::Context<'_>) -> task::Poll<()> {
         match &mut self.to {
             To::Asked(asked) => asked.poll_gone(cx),
-            To::Encoded(_, EncodedTo::Local(asker)) => asker.poll_closed(cx),
-            To::Encoded(_, EncodedTo::Remote(responder, _)) => responder.poll_cancelled(cx),
-            To::Told(_) | To::Encoded(_, EncodedTo::Told(_)) => task::Poll::Pending,
+            To::Encoded(call) => match &mut call.to {
+                EncodedTo::Local(asker) => asker.poll_closed(cx),
+                EncodedTo::Remote(responder, _) => responder.poll_cancelled(cx),
+                EncodedTo::Told(_) => task::Poll::Pending,
+            },
+            To::Told(_) => task::Poll::Pending,
             To::Over => task::Poll::Ready(()),
         }
     }
@@ -400,7 +423,7 @@ impl<R> ReplyTo<R> {
 
 impl<R: Data> ReplyTo<R> {
     pub(crate) fn reply(mut self, reply: R) {
-        match std::mem::replace(&mut self.to, To::Over) {
+        match mem::replace(&mut self.to, To::Over) {
             To::Asked(asked) => {
                 self.seat.settle(Settled::Delivered);
                 asked.answer(Ok(reply), &self.seat.hosted.deadlines);
@@ -410,30 +433,35 @@ impl<R: Data> ReplyTo<R> {
                 self.seat.settle(Settled::Delivered);
                 told.delivered();
             }
-            To::Encoded(_, EncodedTo::Told(told)) => {
+            To::Encoded(call) => self.reply_encoded(*call, reply),
+            To::Over => {}
+        }
+    }
+
+    fn reply_encoded(&mut self, call: EncodedCall, reply: R) {
+        match call.to {
+            EncodedTo::Told(told) => {
                 contain::drop_value(reply);
                 self.seat.settle(Settled::Delivered);
                 told.delivered();
             }
-            To::Encoded(_, EncodedTo::Remote(responder, Kind::Tell)) => {
+            EncodedTo::Remote(responder, Kind::Tell) => {
                 contain::drop_value(reply);
                 self.seat.settle(Settled::Delivered);
                 responder.delivered();
             }
-            To::Encoded(encoding, EncodedTo::Remote(responder, Kind::Ask)) => {
-                match encode(encoding, reply) {
-                    Ok(bytes) => {
-                        self.seat.settle(Settled::Delivered);
-                        responder.reply(bytes);
-                    }
-                    Err(failure) => {
-                        self.seat.settle(Settled::Failed);
-                        responder.fail(failure);
-                    }
+            EncodedTo::Remote(responder, Kind::Ask) => match encode(call.encoding, reply) {
+                Ok(bytes) => {
+                    self.seat.settle(Settled::Delivered);
+                    responder.reply(bytes);
                 }
-            }
-            To::Encoded(encoding, EncodedTo::Local(asker)) => {
-                let encoded = encode(encoding, reply);
+                Err(failure) => {
+                    self.seat.settle(Settled::Failed);
+                    responder.fail(failure);
+                }
+            },
+            EncodedTo::Local(asker) => {
+                let encoded = encode(call.encoding, reply);
                 self.seat.settle(if encoded.is_ok() {
                     Settled::Delivered
                 } else {
@@ -441,7 +469,6 @@ impl<R: Data> ReplyTo<R> {
                 });
                 drop(asker.send(encoded));
             }
-            To::Over => {}
         }
     }
 }
@@ -481,6 +508,13 @@ fn encode_to_bytes<T: serde::Serialize>(
     Ok(bytes.into())
 }
 
+fn unsent(detail: String) -> Reason {
+    Reason::Codec {
+        detail,
+        may_have_run: false,
+    }
+}
+
 /// Encodes what is about to be sent; if it can't be, or panics, that is the sender's to know.
 pub(crate) fn encode_to_send<T: serde::Serialize>(
     encoding: Encoding,
@@ -488,8 +522,8 @@ pub(crate) fn encode_to_send<T: serde::Serialize>(
 ) -> Result<Bytes, Reason> {
     match contain::catch(|| encode_to_bytes(encoding, value)) {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => Err(Reason::Codec(format!("it can't be encoded: {error}"))),
-        Err(panicked) => Err(Reason::Codec(format!("its encoder panicked: {panicked}"))),
+        Ok(Err(error)) => Err(unsent(format!("it can't be encoded: {error}"))),
+        Err(panicked) => Err(unsent(format!("its encoder panicked: {panicked}"))),
     }
 }
 

@@ -8,7 +8,7 @@ use botzilla_wire::{Limits, Secret};
 
 use self::settings::{ENV_REGISTRY, positive};
 pub use self::settings::{LimitSettings, Settings};
-use crate::ConfigError;
+use crate::{ConfigError, deadline::AS_LONG_AS_CAN_BE, link::is_endpoint};
 
 /// The registry's port.
 pub const REGISTRY_PORT: u16 = 6985;
@@ -136,6 +136,7 @@ impl NodeConfig {
         }
         if let Some(advertise) = settings.advertise {
             config = config.advertise(advertise);
+            config.check()?;
         }
         if let Some(ms) = settings.ask_time_ms {
             config = config.ask_time(positive("ask_time_ms", ms)?);
@@ -147,6 +148,17 @@ impl NodeConfig {
             limits.apply(&mut config.limits)?;
         }
         Ok(config)
+    }
+
+    /// What only others would notice, and then fail over.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        match self.advertise.iter().find(|text| !is_endpoint(text)) {
+            None => Ok(()),
+            Some(bad) => Err(ConfigError::new(
+                "advertise",
+                format!("{bad:?} isn't an address; write host:port, for example robot.local:7001"),
+            )),
+        }
     }
 
     /// The address to listen on; default `0.0.0.0:0`: any free port on every interface.
@@ -173,7 +185,7 @@ impl NodeConfig {
     /// How long the registry is tried at start; default 30 s.
     #[must_use]
     pub fn registry_time(mut self, time: Duration) -> Self {
-        self.registry_time = time;
+        self.registry_time = time.min(AS_LONG_AS_CAN_BE);
         self
     }
 

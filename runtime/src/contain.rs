@@ -6,8 +6,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// How much of a panic's text is kept, in bytes: PROTOCOL.md, section 13, says so to the callers.
-const TEXT_MAX: usize = 1024;
+/// How much of a panic's text is kept, in bytes. Callers get less of it: `limits.panic_text`.
+const TEXT_MAX: usize = 16 * 1024;
 
 /// A panic that was caught: its text, bounded.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ mod tests {
                 .to_string(),
             "wheel 3"
         );
-        let long = catch::<()>(|| panic!("{}", "ä".repeat(4000)))
+        let long = catch::<()>(|| panic!("{}", "ä".repeat(TEXT_MAX)))
             .unwrap_err()
             .to_string();
         assert!(long.len() <= TEXT_MAX && long.ends_with('…'));

@@ -189,6 +189,11 @@ impl<C: 'static> Ctx<C> {
     ///     }
     /// }
     /// ```
+    ///
+    /// A component that stops, or whose node shuts down, finishes its queue and its stop hook; it
+    /// doesn't wait for replies that are still to come. Whatever holds a [`Replier`] then, a task of
+    /// [`Ctx::spawn`] or the state, is dropped, and its caller gets `Reason::NoReply`, even if time is
+    /// left. What must be answered is waited for in `on_stop`: tasks run until that has ended.
     pub fn reply_later<R: Data>(&self) -> (Replier<R>, Later<R>) {
         answer::later()
     }

@@ -145,8 +145,11 @@ impl From<RouteCounters> for Counters {
 }
 
 impl Node {
-    /// What went to and came from other nodes, by route, since this node started: on both ends of a
-    /// connection the same, once it was closed cleanly.
+    /// What went to and came from other nodes, by route, since this node started. Both ends of a
+    /// connection say the same once it was closed cleanly, but for messages that crossed the close:
+    /// only their sender counts those. A connection on which more routes were used than
+    /// [`Limits::routes`](crate::Limits::routes) gives the number of an idle one to another, and
+    /// what was counted for the idle one is gone on both ends.
     pub fn counters(&self) -> Vec<RouteReport> {
         let inner = self.inner();
         let mut all = inner.past().lock().clone();

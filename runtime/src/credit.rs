@@ -38,6 +38,7 @@ impl Credit {
         }
     }
 
+    #[inline]
     pub(crate) fn take(&mut self) -> Result<(), NoCredit> {
         if self.left == 0 || !self.waiting.is_empty() {
             return Err(NoCredit::Full);
@@ -53,6 +54,7 @@ impl Credit {
         waits
     }
 
+    #[inline]
     pub(crate) fn give_back(&mut self) {
         while let Some(waiting) = self.waiting.pop_front() {
             if waiting.send(()).is_ok() {

@@ -2,38 +2,56 @@
 //!
 //! A hashed timing wheel after Varghese and Lauck (1987), scheme 6: slots of [`TICK`], entries in
 //! doubly linked lists, an entry further away than one turn stays for the next. It works from any
-//! thread; only the driver, on the node's thread, sleeps.
+//! thread. One thread a process fires what is due in all wheels: whoever blocks a node's thread holds
+//! up nobody's deadline, and no runtime has a timer, which would cost it work at each of its turns.
 
 use std::{
     future::Future,
+    io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock, Weak},
     task::{Context, Poll, Waker},
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
-use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
+use crate::contain;
+
 const TICK_MS: u64 = 2;
-/// A driver that is so late isn't polled at all.
-const LATE_TICKS: u64 = 50 / TICK_MS;
 const SLOTS: usize = 4096;
 const NONE: u32 = u32::MAX;
+
+/// What a time that is too long for the clock is taken for.
+pub(crate) const AS_LONG_AS_CAN_BE: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// The deadlines of one node.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     start: Instant,
     wheel: Mutex<Wheel>,
-    driver: AtomicWaker,
+    /// Who fires what is due.
+    keeper: OnceLock<Thread>,
 }
+
+/// The wheels of this process, and the thread that fires what is due in them.
+struct Kept {
+    wheels: Vec<Weak<Deadlines>>,
+    keeper: Option<Thread>,
+}
+
+static KEPT: Mutex<Kept> = Mutex::new(Kept {
+    wheels: Vec::new(),
+    keeper: None,
+});
 
 #[derive(Debug)]
 struct Wheel {
     /// Every slot before this tick has been emptied.
     now: u64,
-    /// When the driver wakes up next; entries before that wake it earlier.
+    /// When the keeper looks next; only an entry before that wakes it. It stays when its entry goes,
+    /// or each message that is alone would wake the keeper.
     alarm: u64,
     heads: Box<[u32]>,
     entries: Vec<Entry>,
@@ -74,8 +92,32 @@ impl Deadlines {
                 free: NONE,
                 len: 0,
             }),
-            driver: AtomicWaker::new(),
+            keeper: OnceLock::new(),
         })
+    }
+
+    /// Has what is due fired from now on, until the last handle is gone.
+    ///
+    /// # Errors
+    ///
+    /// There can be no thread for it.
+    pub(crate) fn keep(self: &Arc<Self>) -> io::Result<()> {
+        let mut kept = KEPT.lock();
+        let keeper = match &kept.keeper {
+            Some(keeper) => keeper.clone(),
+            None => {
+                let thread = thread::Builder::new().name("botzilla-deadlines".to_owned());
+                let keeper = thread.spawn(keep_all)?.thread().clone();
+                kept.keeper = Some(keeper.clone());
+                keeper
+            }
+        };
+        kept.wheels.push(Arc::downgrade(self));
+        drop(kept);
+        let keeper = self.keeper.get_or_init(|| keeper);
+        // What was put in before had nobody to wake.
+        keeper.unpark();
+        Ok(())
     }
 
     pub(crate) fn at(self: &Arc<Self>, at: Instant) -> Alarm {
@@ -87,6 +129,7 @@ impl Deadlines {
     }
 
     /// Puts a deadline in; `waker` is woken when it has passed.
+    #[inline]
     pub(crate) fn put(&self, at: Instant, waker: Waker) -> Key {
         // Rounded up: a deadline never fires early.
         let tick = self.tick_of(at) + 1;
@@ -95,7 +138,9 @@ impl Deadlines {
         if tick < wheel.alarm {
             wheel.alarm = tick;
             drop(wheel);
-            self.driver.wake();
+            if let Some(keeper) = self.keeper.get() {
+                keeper.unpark();
+            }
         }
         key
     }
@@ -116,6 +161,7 @@ impl Deadlines {
     }
 
     /// Takes a deadline out. Its waker comes back, unless the deadline has passed.
+    #[inline]
     pub(crate) fn take(&self, key: Key) -> Option<Waker> {
         self.wheel.lock().remove(key)
     }
@@ -137,32 +183,7 @@ impl Deadlines {
         .await
     }
 
-    /// Fires what is due; runs on the node's thread for as long as the node lives.
-    pub(crate) async fn drive(self: Arc<Self>) {
-        let sleep = tokio::time::sleep(Duration::ZERO);
-        tokio::pin!(sleep);
-        std::future::poll_fn(|cx| {
-            self.driver.register(cx.waker());
-            loop {
-                let mut due = Vec::new();
-                // The clock that the sleep goes by, or where a test has stopped it this would spin.
-                let now = tokio::time::Instant::now().into_std();
-                let next = self.advance(now, &mut due);
-                for waker in due {
-                    waker.wake();
-                }
-                let Some(next) = next else {
-                    return Poll::Pending;
-                };
-                sleep.as_mut().reset(next.into());
-                if sleep.as_mut().poll(cx).is_pending() {
-                    return Poll::<()>::Pending;
-                }
-            }
-        })
-        .await;
-    }
-
+    #[inline]
     fn tick_of(&self, at: Instant) -> u64 {
         ticks(at.saturating_duration_since(self.start))
     }
@@ -172,26 +193,37 @@ impl Deadlines {
         self.wheel.lock().len == 0
     }
 
-    /// Collects the wakers of all that is due and says when to come again.
-    fn advance(&self, now: Instant, due: &mut Vec<Waker>) -> Option<Instant> {
-        let next = self.wheel.lock().advance(self.tick_of(now), due);
+    /// Fires what is due and says when to come again.
+    fn fire(&self, now: Instant) -> Option<Instant> {
+        let mut due = Vec::new();
+        let next = self.wheel.lock().look(self.tick_of(now), &mut due);
+        for waker in due {
+            // Of an executor that may be anybody's: it must not end everybody's deadlines.
+            if let Err(panicked) = contain::catch(|| waker.wake()) {
+                tracing::error!(%panicked, "a waker panicked");
+            }
+        }
         next.map(|tick| self.start + Duration::from_millis(tick * TICK_MS))
     }
 }
 
-impl Deadlines {
-    /// Fires what should have been fired long ago: the driver's thread is blocked, but who waits may
-    /// be on another. Called now and then by the watchdog.
-    pub(crate) fn rescue(&self, now: Instant) {
-        let mut due = Vec::new();
-        {
-            let mut wheel = self.wheel.lock();
-            let current = self.tick_of(now);
-            if wheel.alarm.saturating_add(LATE_TICKS) <= current {
-                wheel.advance(current, &mut due);
-            }
+fn keep_all() {
+    loop {
+        let wheels = {
+            let mut kept = KEPT.lock();
+            kept.wheels.retain(|wheel| wheel.strong_count() > 0);
+            kept.wheels.clone()
+        };
+        let now = Instant::now();
+        let next = wheels
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter_map(|wheel| wheel.fire(now))
+            .min();
+        match next {
+            Some(next) => thread::park_timeout(next.saturating_duration_since(Instant::now())),
+            None => thread::park(),
         }
-        due.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -223,6 +255,7 @@ impl Drop for Alarm {
 }
 
 impl Wheel {
+    #[inline]
     fn insert(&mut self, tick: u64, waker: Waker) -> Key {
         let tick = tick.max(self.now);
         let slot = slot(tick);
@@ -252,6 +285,7 @@ impl Wheel {
         Key(key)
     }
 
+    #[inline]
     fn remove(&mut self, Key(key): Key) -> Option<Waker> {
         if !self.entries[key as usize].fired {
             self.unlink(key);
@@ -262,6 +296,7 @@ impl Wheel {
         entry.waker.take()
     }
 
+    #[inline]
     fn unlink(&mut self, key: u32) {
         let Entry {
             tick,
@@ -280,17 +315,23 @@ impl Wheel {
         self.len -= 1;
     }
 
-    /// The next tick at which anything is due, `current` and all before it being over.
-    fn advance(&mut self, current: u64, due: &mut Vec<Waker>) -> Option<u64> {
+    /// Fires what is due; the tick at which to look again.
+    fn look(&mut self, current: u64, due: &mut Vec<Waker>) -> Option<u64> {
+        if self.alarm <= current {
+            self.advance(current, due);
+        }
+        (self.alarm != u64::MAX).then_some(self.alarm)
+    }
+
+    /// `current` and all ticks before it are over.
+    fn advance(&mut self, current: u64, due: &mut Vec<Waker>) {
         // After a long sleep one turn visits every slot; more turns would find nothing new.
         let first = self.now.max((current + 1).saturating_sub(SLOTS as u64));
         for tick in first..=current {
             self.fire(slot(tick), current, due);
         }
         self.now = self.now.max(current + 1);
-        let next = self.next_tick();
-        self.alarm = next.unwrap_or(u64::MAX);
-        next
+        self.alarm = self.next_tick().unwrap_or(u64::MAX);
     }
 
     fn fire(&mut self, slot: usize, current: u64, due: &mut Vec<Waker>) {
@@ -348,13 +389,6 @@ mod tests {
             .is_ready()
     }
 
-    fn advance(deadlines: &Deadlines, now: Instant) -> Option<Instant> {
-        let mut due = Vec::new();
-        let next = deadlines.advance(now, &mut due);
-        due.into_iter().for_each(Waker::wake);
-        next
-    }
-
     #[test]
     fn a_deadline_fires_once_it_has_passed_and_never_before() {
         let start = Instant::now();
@@ -362,9 +396,9 @@ mod tests {
         let count = Arc::new(Count(AtomicUsize::new(0)));
         let mut alarm = deadlines.at(start + Duration::from_millis(5));
         assert!(!poll(&mut alarm, &count));
-        advance(&deadlines, start + Duration::from_millis(4));
+        deadlines.fire(start + Duration::from_millis(4));
         assert!(!poll(&mut alarm, &count));
-        advance(&deadlines, start + Duration::from_millis(7));
+        deadlines.fire(start + Duration::from_millis(7));
         assert_eq!(count.0.load(Relaxed), 1);
         assert!(poll(&mut alarm, &count));
     }
@@ -378,13 +412,10 @@ mod tests {
         let mut alarm = deadlines.at(start + far);
         assert!(!poll(&mut alarm, &count));
         for turn in 0..3 {
-            advance(
-                &deadlines,
-                start + TICK * (SLOTS as u32) * turn + Duration::from_millis(60),
-            );
+            deadlines.fire(start + TICK * (SLOTS as u32) * turn + Duration::from_millis(60));
             assert_eq!(count.0.load(Relaxed), 0, "turn {turn}");
         }
-        advance(&deadlines, start + far + TICK);
+        deadlines.fire(start + far + TICK);
         assert!(poll(&mut alarm, &count));
     }
 
@@ -400,7 +431,7 @@ mod tests {
             assert!(!alarms.iter_mut().any(|alarm| poll(alarm, &count)));
         }
         assert!(deadlines.wheel.lock().entries.len() <= 10);
-        assert_eq!(advance(&deadlines, start + Duration::from_secs(9)), None);
+        assert_eq!(deadlines.fire(start + Duration::from_secs(9)), None);
         assert_eq!(count.0.load(Relaxed), 0);
     }
 }

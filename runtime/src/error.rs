@@ -236,15 +236,30 @@ pub enum Reason {
     /// The other side doesn't allow it.
     Denied(String),
     /// The message or its reply is larger than the limit.
-    TooLarge(String),
+    TooLarge {
+        /// How large, and what the limit is.
+        detail: String,
+        /// Whether it may have run: so it is if the reply is too large.
+        may_have_run: bool,
+    },
     /// The other side has too much to do.
-    Overloaded(String),
+    Overloaded {
+        /// With what.
+        detail: String,
+        /// Whether it may have run: so it is if too many replies wait.
+        may_have_run: bool,
+    },
     /// The handler panicked; the text is the panic's.
     HandlerPanicked(String),
     /// An urgent message went first.
     Interrupted,
     /// The component stopped.
-    Stopped(String),
+    Stopped {
+        /// Why; empty if it was asked to.
+        detail: String,
+        /// Whether it may have run: so it is unless it was in the queue still.
+        may_have_run: bool,
+    },
     /// The handler dropped its `Replier`.
     NoReply,
     /// The caller went away.
@@ -277,20 +292,36 @@ pub enum Reason {
     /// A call that blocks was made on the node's own thread, which would have had to carry it.
     WouldBlock,
     /// The message couldn't be encoded, or its reply not decoded.
-    Codec(String),
+    Codec {
+        /// What the encoder or decoder said.
+        detail: String,
+        /// Whether it may have run: so it is if it is the reply that can't be decoded.
+        may_have_run: bool,
+    },
     /// Something a later version of the protocol says.
-    Unknown(u16, String),
+    Unknown {
+        /// The outcome's number.
+        code: u16,
+        /// What the other side said.
+        detail: String,
+        /// Whether it may have run.
+        may_have_run: bool,
+    },
 }
 
 impl Reason {
     /// Whether the handler may have run, wholly or in part.
     pub fn may_have_run(&self) -> bool {
         match self {
-            Self::HandlerPanicked(_) | Self::Interrupted | Self::NoReply | Self::Codec(_) => true,
-            Self::Cancelled { may_have_run }
+            Self::HandlerPanicked(_) | Self::Interrupted | Self::NoReply => true,
+            Self::TooLarge { may_have_run, .. }
+            | Self::Overloaded { may_have_run, .. }
+            | Self::Stopped { may_have_run, .. }
+            | Self::Cancelled { may_have_run }
             | Self::Expired { may_have_run, .. }
-            | Self::Disconnected { may_have_run, .. } => *may_have_run,
-            Self::Stopped(_) | Self::Overloaded(_) | Self::TooLarge(_) | Self::Unknown(..) => true,
+            | Self::Disconnected { may_have_run, .. }
+            | Self::Codec { may_have_run, .. }
+            | Self::Unknown { may_have_run, .. } => *may_have_run,
             _ => false,
         }
     }
@@ -303,9 +334,25 @@ impl Reason {
                 | Self::WrongSchema(_)
                 | Self::BadPayload(_)
                 | Self::Denied(_)
-                | Self::TooLarge(_)
-                | Self::Overloaded(_)
+                | Self::TooLarge { .. }
+                | Self::Overloaded { .. }
         )
+    }
+
+    /// The component went away without saying what became of it.
+    pub(crate) fn stopped(may_have_run: bool) -> Self {
+        Self::Stopped {
+            detail: String::new(),
+            may_have_run,
+        }
+    }
+
+    /// A reply, or report, that is there and can't be read.
+    pub(crate) fn unreadable(detail: String) -> Self {
+        Self::Codec {
+            detail,
+            may_have_run: true,
+        }
     }
 
     pub(crate) fn from_failure(failure: Failure, after: Duration) -> Self {
@@ -322,11 +369,20 @@ impl Reason {
             Code::NoHandler => Self::NoHandler(detail),
             Code::WrongSchema => Self::WrongSchema(detail),
             Code::Denied => Self::Denied(detail),
-            Code::TooLarge => Self::TooLarge(detail),
-            Code::Overloaded => Self::Overloaded(detail),
+            Code::TooLarge => Self::TooLarge {
+                detail,
+                may_have_run,
+            },
+            Code::Overloaded => Self::Overloaded {
+                detail,
+                may_have_run,
+            },
             Code::Panicked => Self::HandlerPanicked(detail),
             Code::Interrupted => Self::Interrupted,
-            Code::Stopped => Self::Stopped(detail),
+            Code::Stopped => Self::Stopped {
+                detail,
+                may_have_run,
+            },
             Code::NoReply => Self::NoReply,
             Code::Cancelled => Self::Cancelled { may_have_run },
             Code::Expired => Self::Expired {
@@ -335,7 +391,11 @@ impl Reason {
             },
             Code::BadPayload => Self::BadPayload(detail),
             Code::Cycle => Self::Cycle(detail.split(" -> ").map(str::to_owned).collect()),
-            other => Self::Unknown(other.number(), detail),
+            other => Self::Unknown {
+                code: other.number(),
+                detail,
+                may_have_run,
+            },
         }
     }
 }
@@ -359,12 +419,14 @@ impl fmt::Display for Reason {
             }
             Self::BadPayload(detail) => write!(f, "the payload isn't that message: {detail}"),
             Self::Denied(detail) => write!(f, "denied: {detail}"),
-            Self::TooLarge(detail) => write!(f, "too large: {detail}"),
-            Self::Overloaded(detail) => write!(f, "overloaded: {detail}"),
+            Self::TooLarge { detail, .. } => write!(f, "too large: {detail}"),
+            Self::Overloaded { detail, .. } => write!(f, "overloaded: {detail}"),
             Self::HandlerPanicked(text) => write!(f, "its handler panicked: {text}"),
             Self::Interrupted => f.write_str("interrupted by an urgent message"),
-            Self::Stopped(detail) if detail.is_empty() => f.write_str("the component stopped"),
-            Self::Stopped(detail) => write!(f, "the component stopped: {detail}"),
+            Self::Stopped { detail, .. } if detail.is_empty() => {
+                f.write_str("the component stopped")
+            }
+            Self::Stopped { detail, .. } => write!(f, "the component stopped: {detail}"),
             Self::NoReply => f.write_str("the handler ended without a reply"),
             Self::Cancelled { may_have_run } => write!(f, "cancelled, {}", ran(*may_have_run)),
             Self::Expired { after, may_have_run } => {
@@ -382,8 +444,8 @@ impl fmt::Display for Reason {
             Self::WouldBlock => f.write_str(
                 "a call that blocks was made on the node's own thread, and would wait for itself; await `ask` there, or call from another thread",
             ),
-            Self::Codec(detail) => f.write_str(detail),
-            Self::Unknown(code, detail) => write!(f, "outcome {code} of a later version: {detail}"),
+            Self::Codec { detail, .. } => f.write_str(detail),
+            Self::Unknown { code, detail, .. } => write!(f, "outcome {code} of a later version: {detail}"),
         }
     }
 }
@@ -421,5 +483,33 @@ impl<M> fmt::Display for TryTellError<M> {
 impl<M: fmt::Debug> std::error::Error for TryTellError<M> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_it_may_have_run_is_what_the_other_side_said() {
+        let may_have_run = |code, may_have_run| {
+            let failure = Failure {
+                code,
+                may_have_run,
+                detail: String::new(),
+            };
+            Reason::from_failure(failure, Duration::ZERO).may_have_run()
+        };
+        for code in [
+            Code::Stopped,
+            Code::Overloaded,
+            Code::TooLarge,
+            Code::Cancelled,
+            Code::Expired,
+            Code::from_number(60_000),
+        ] {
+            assert!(may_have_run(code, true), "{code:?}");
+            assert!(!may_have_run(code, false), "{code:?}");
+        }
     }
 }

@@ -32,10 +32,13 @@ pub(crate) struct Hosted {
     pub(crate) groups: Vec<Name>,
     pub(crate) routes: Vec<RouteInfo>,
     by_name: FxHashMap<&'static str, usize>,
-    by_type: FxHashMap<TypeId, usize>,
+    /// Of the routes, in their order: looking through a few costs less than hashing one.
+    types: Box<[TypeId]>,
     pub(crate) mailbox: Mailbox,
     /// The node's.
     pub(crate) deadlines: Arc<Deadlines>,
+    /// What of a panic's text callers get, in bytes.
+    pub(crate) panic_text: usize,
     order: AtomicU8,
     /// Whether its name doesn't mean it any more.
     is_forgotten: AtomicBool,
@@ -75,17 +78,14 @@ impl Hosted {
         routes: Vec<RouteInfo>,
         mailbox: Mailbox,
         deadlines: Arc<Deadlines>,
+        panic_text: usize,
     ) -> Self {
         let by_name = routes
             .iter()
             .enumerate()
             .map(|(at, route)| (route.name, at))
             .collect();
-        let by_type = routes
-            .iter()
-            .enumerate()
-            .map(|(at, route)| (route.type_id, at))
-            .collect();
+        let types = routes.iter().map(|route| route.type_id).collect();
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed) + 1;
         names().lock().insert(number, name.clone());
         Self {
@@ -95,9 +95,10 @@ impl Hosted {
             groups,
             routes,
             by_name,
-            by_type,
+            types,
             mailbox,
             deadlines,
+            panic_text,
             is_forgotten: AtomicBool::new(false),
             order: AtomicU8::new(Order::Serve as u8),
             restarts: AtomicU64::new(0),
@@ -108,8 +109,9 @@ impl Hosted {
         }
     }
 
+    #[inline]
     pub(crate) fn route_of_type(&self, type_id: TypeId) -> Option<usize> {
-        self.by_type.get(&type_id).copied()
+        self.types.iter().position(|known| *known == type_id)
     }
 
     pub(crate) fn route_named(&self, message: &str) -> Option<usize> {
@@ -147,10 +149,12 @@ impl Hosted {
         self.is_forgotten.store(true, Ordering::Release);
     }
 
+    #[inline]
     pub(crate) fn is_forgotten(&self) -> bool {
         self.is_forgotten.load(Ordering::Acquire)
     }
 
+    #[inline]
     pub(crate) fn order(&self) -> Order {
         match self.order.load(Ordering::Acquire) {
             0 => Order::Serve,

@@ -7,6 +7,14 @@ use crate::call::Settled;
 /// One route's counts, on the side that counts.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
+    /// By whoever.
+    shared: Counts,
+    /// By whoever holds the mailbox's lock: a load and a store do, no read-modify-write is needed.
+    locked: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
     received: AtomicU64,
     delivered: AtomicU64,
     refused: AtomicU64,
@@ -24,9 +32,9 @@ pub struct Counters {
     pub sent: u64,
     /// The handler ran to its end.
     pub delivered: u64,
-    /// Refused before a handler ran.
+    /// Ended before a handler ran: refused, cancelled, or its time was over.
     pub refused: u64,
-    /// Ended badly: a panic, an interruption, a deadline, a cut connection.
+    /// Ended badly once it may have run: a panic, an interruption, a cut connection.
     pub failed: u64,
     /// Not ended yet.
     pub open: u64,
@@ -34,26 +42,34 @@ pub struct Counters {
 
 impl Ledger {
     pub(crate) fn open(&self) {
-        self.received.fetch_add(1, Relaxed);
+        self.shared.received.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn settle(&self, how: Settled) {
-        match how {
-            Settled::Delivered => &self.delivered,
-            Settled::Refused => &self.refused,
-            Settled::Failed => &self.failed,
-        }
-        .fetch_add(1, Relaxed);
+        self.shared.of(how).fetch_add(1, Relaxed);
+    }
+
+    /// Under the lock of the component's mailbox.
+    #[inline]
+    pub(crate) fn open_locked(&self) {
+        add_locked(&self.locked.received);
+    }
+
+    /// Under the lock of the component's mailbox.
+    #[inline]
+    pub(crate) fn settle_locked(&self, how: Settled) {
+        add_locked(self.locked.of(how));
     }
 
     pub(crate) fn counters(&self) -> Counters {
+        let sum = |count: fn(&Counts) -> &AtomicU64| {
+            count(&self.shared).load(Relaxed) + count(&self.locked).load(Relaxed)
+        };
         // Ends first: a message that arrives between the reads then counts as open, never as minus one.
-        let (delivered, refused, failed) = (
-            self.delivered.load(Relaxed),
-            self.refused.load(Relaxed),
-            self.failed.load(Relaxed),
-        );
-        let sent = self.received.load(Relaxed);
+        let delivered = sum(|counts| &counts.delivered);
+        let refused = sum(|counts| &counts.refused);
+        let failed = sum(|counts| &counts.failed);
+        let sent = sum(|counts| &counts.received);
         let open = sent.saturating_sub(delivered + refused + failed);
         Counters {
             sent,
@@ -63,6 +79,20 @@ impl Ledger {
             open,
         }
     }
+}
+
+impl Counts {
+    fn of(&self, how: Settled) -> &AtomicU64 {
+        match how {
+            Settled::Delivered => &self.delivered,
+            Settled::Refused => &self.refused,
+            Settled::Failed => &self.failed,
+        }
+    }
+}
+
+fn add_locked(count: &AtomicU64) {
+    count.store(count.load(Relaxed) + 1, Relaxed);
 }
 
 impl Counters {

@@ -33,8 +33,11 @@ struct Queues {
     urgent: VecDeque<Call>,
     credits: [Credit; 3],
     closed: bool,
-    /// Whom the next message wakes, when the component sleeps.
+    /// The component's task. Woken under the lock: that costs less than another handle of it for
+    /// each message, and a task's waker only puts it into its runtime's queue.
     sleeper: Option<task::Waker>,
+    /// Whether the next message wakes it.
+    is_asleep: bool,
     /// It was woken while it didn't sleep.
     is_woken: bool,
 }
@@ -62,6 +65,7 @@ impl Mailbox {
                 credits: [ordinary, urgent, BROADCASTS].map(Credit::new),
                 closed: false,
                 sleeper: None,
+                is_asleep: false,
                 is_woken: false,
             }),
             len: AtomicUsize::new(0),
@@ -99,16 +103,15 @@ impl Mailbox {
         (&mut waiting.waits).await.map_err(|_| NoCredit::Closed)
     }
 
-    /// A message has ended: its credit is the next one's.
-    pub(crate) fn give_credit_back(&self, class: Class) {
-        self.queues.lock().credits[class as usize].give_back();
+    /// A message has ended: its credit is the next one's. `settle` runs under the lock.
+    #[inline]
+    pub(crate) fn give_back(&self, class: Class, settle: impl FnOnce()) {
+        let mut queues = self.queues.lock();
+        settle();
+        queues.credits[class as usize].give_back();
     }
 
     /// Puts a message in its queue, or gives it back when the component has stopped.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the call comes back whole: nothing is lost"
-    )]
     pub(crate) fn push(&self, call: Call) -> Result<(), Call> {
         let queues = self.queues.lock();
         if queues.closed {
@@ -118,30 +121,19 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Credit and a place in the queue, under one lock; or neither, and the call is dropped.
-    pub(crate) fn admit(&self, mut call: Call) -> Result<(), NoCredit> {
-        let class = if call.info().options.urgent {
-            Class::Urgent
-        } else {
-            Class::Ordinary
-        };
+    /// Credit and a place in the queue for a call that is made only then, all under one lock.
+    #[inline]
+    pub(crate) fn admit(&self, class: Class, call: impl FnOnce() -> Call) -> Result<(), NoCredit> {
         let mut queues = self.queues.lock();
-        let taken = if queues.closed {
-            Err(NoCredit::Closed)
-        } else {
-            queues.credits[class as usize].take()
-        };
-        match taken {
-            Ok(()) => {
-                call.admitted(class);
-                self.enqueue(queues, call);
-            }
-            // Not under the lock: what ends gives its credit back.
-            Err(_) => drop(queues),
+        if queues.closed {
+            return Err(NoCredit::Closed);
         }
-        taken
+        queues.credits[class as usize].take()?;
+        self.enqueue(queues, call());
+        Ok(())
     }
 
+    #[inline]
     fn enqueue(&self, mut queues: MutexGuard<'_, Queues>, call: Call) {
         let info = call.info();
         if info.options.urgent {
@@ -153,13 +145,10 @@ impl Mailbox {
             queues.ordinary.push_back(call);
         }
         self.count(&queues);
-        let sleeper = queues.sleeper.take();
-        drop(queues);
-        if let Some(sleeper) = sleeper {
-            sleeper.wake();
-        }
+        queues.rouse();
     }
 
+    #[inline]
     fn count(&self, queues: &Queues) {
         self.len.store(
             queues.ordinary.len() + queues.urgent.len(),
@@ -170,6 +159,7 @@ impl Mailbox {
     /// The next message, urgent ones first; of these only, when a timer's turn is `due`.
     ///
     /// With the last message, or none, the component is asleep: whatever comes wakes it.
+    #[inline]
     pub(crate) fn next(&self, due: bool, waker: &task::Waker) -> Next {
         let mut queues = self.queues.lock();
         let call = match queues.urgent.pop_front() {
@@ -210,6 +200,7 @@ impl Mailbox {
         call
     }
 
+    #[inline]
     fn taken(&self, call: &Call) {
         if self.concurrent.load(Ordering::Relaxed) > 0 && call.is_concurrent() {
             self.concurrent.fetch_sub(1, Ordering::Relaxed);
@@ -220,10 +211,12 @@ impl Mailbox {
         self.queues.lock().closed
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Acquire)
     }
@@ -239,12 +232,13 @@ impl Mailbox {
     /// Wakes the component for another reason than a message.
     pub(crate) fn wake(&self) {
         let mut queues = self.queues.lock();
-        let sleeper = queues.sleeper.take();
-        queues.is_woken |= sleeper.is_none();
-        drop(queues);
-        if let Some(sleeper) = sleeper {
-            sleeper.wake();
-        }
+        queues.is_woken |= !queues.rouse();
+    }
+
+    /// The component's task is over: nothing keeps what is left of it any more.
+    pub(crate) fn leave(&self) {
+        let sleeper = self.queues.lock().sleeper.take();
+        drop(sleeper);
     }
 
     /// Refuses new messages and those who wait for credit, and hands out what was queued.
@@ -275,6 +269,17 @@ impl Queues {
         {
             self.sleeper = Some(waker.clone());
         }
+        self.is_asleep = true;
+    }
+
+    /// Wakes the component; false if it was awake.
+    #[inline]
+    fn rouse(&mut self) -> bool {
+        let was_asleep = std::mem::take(&mut self.is_asleep);
+        if was_asleep && let Some(sleeper) = &self.sleeper {
+            sleeper.wake_by_ref();
+        }
+        was_asleep
     }
 
     fn close(&mut self) {
@@ -295,7 +300,7 @@ impl Drop for Waiting<'_> {
         self.waits.close();
         // Once it was received the channel is empty, and the credit is its receiver's.
         if self.waits.try_recv().is_ok() {
-            self.mailbox.give_credit_back(self.class);
+            self.mailbox.give_back(self.class, || ());
         }
     }
 }

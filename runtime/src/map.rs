@@ -215,7 +215,7 @@ impl MapComponent {
         block_on(self.node.components())
     }
 
-    /// The node's thread does the network and the deadlines: parked, it would wait for itself.
+    /// The node's thread does the network: parked, it would wait for itself.
     fn may_block(&self, to: &str, message: &str) -> Result<(), CallError> {
         if self.node.is_this_thread() {
             return Err(CallError::new(to, message, Reason::WouldBlock));

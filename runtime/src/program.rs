@@ -2,12 +2,15 @@
 
 use std::{
     error::Error,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
 /// What it couldn't be asked, couldn't start, or ended by.
-const FAILED: u8 = 2;
+pub(crate) const FAILED: u8 = 2;
 
 /// What a program's `main` may return.
 #[diagnostic::on_unimplemented(
@@ -37,6 +40,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> Outcome for Result<(), E> {
 /// Runs the program in an actix system on this thread. An error ends it with one line that says
 /// why, and exit code 2.
 pub fn main<O: Outcome>(program: impl AsyncFnOnce() -> O) -> ExitCode {
+    IS_OURS.store(true, Ordering::Relaxed);
     match actix_rt::System::new().block_on(program()).failure() {
         None => ExitCode::SUCCESS,
         Some(error) => {
@@ -45,6 +49,28 @@ pub fn main<O: Outcome>(program: impl AsyncFnOnce() -> O) -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Whether the process is a program of [`main`]'s.
+static IS_OURS: AtomicBool = AtomicBool::new(false);
+
+/// Sends the log to stderr, if this is a program of [`main`]'s and it logs nowhere itself: warnings
+/// (a registry that isn't there, a component that blocks its thread), or what `RUST_LOG` asks for.
+///
+/// Called when a node starts, for a program that sets up a log of its own does so before that.
+pub(crate) fn log_if_nobody_does() {
+    if !IS_OURS.load(Ordering::Relaxed) || tracing::dispatcher::has_been_set() {
+        return;
+    }
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::WARN.into())
+        .from_env_lossy();
+    // Two nodes may start at once: then the other's will do.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .try_init();
 }
 
 /// An error and its causes, each behind a colon.
@@ -61,6 +87,8 @@ fn one_line(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{process::Command, time::Duration};
+
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
@@ -81,5 +109,37 @@ mod tests {
         assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
         let code = main(async || Err::<(), _>("no registry"));
         assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(FAILED)));
+    }
+
+    /// A program of its own, when the test below starts it.
+    #[test]
+    fn a_program_without_a_registry() {
+        let Ok(registry) = std::env::var("PROGRAM_WITHOUT_A_REGISTRY") else {
+            return;
+        };
+        let config = crate::NodeConfig::new(registry, "a very secret passphrase").unwrap();
+        main(async || {
+            crate::Node::start(config.registry_time(Duration::from_secs(3)))
+                .await
+                .map(drop)
+        });
+    }
+
+    #[test]
+    fn a_program_says_what_it_waits_for_while_it_waits_and_at_the_end_why_it_did_not_start() {
+        // Nobody listens there; only root could.
+        let address = "127.0.0.1:1";
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "program::tests::a_program_without_a_registry"])
+            .arg("--nocapture")
+            .env("PROGRAM_WITHOUT_A_REGISTRY", address)
+            .env_remove("RUST_LOG")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let waits = |line: &str| line.contains("waiting for the registry");
+        assert!(said.lines().any(waits), "{said}");
+        let error = said.lines().find(|line| line.starts_with("error: "));
+        assert!(error.unwrap().contains(address), "{said}");
     }
 }

@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use botzilla_wire::Encoding;
+use botzilla_wire::{Encoding, encoding};
 
 use crate::{
     Ask, CallError, Describe, Description, Flushed, Message, Node, Reason, Sent, Tell,
     TryTellError,
     ask::{bytes_answer, remote_answer},
-    conduit::{Conduit, Place, Raw, Reception, Terms, expired},
+    conduit::{Conduit, Place, Raw, Reception, Terms, check_message_name, expired},
 };
 
 /// A component, wherever it is: `Send`, cheap to clone.
@@ -58,6 +58,13 @@ impl ComponentRef {
         }
     }
 
+    /// The same without the reason, which is large to move.
+    #[inline]
+    pub(crate) fn known(&self) -> Option<&Arc<Conduit>> {
+        self.conduit.as_ref().ok()
+    }
+
+    #[inline]
     pub(crate) fn time(&self) -> Duration {
         match &self.conduit {
             Ok(conduit) => conduit.node.default_time(),
@@ -197,7 +204,7 @@ impl ComponentRef {
     ) -> Result<serde_json::Value, CallError> {
         let failed = |reason| CallError::new(self.name(), message, reason);
         let conduit = self.conduit().map_err(failed)?;
-        let raw = self.raw(message, payload, within);
+        let raw = self.raw(message, payload, within).map_err(failed)?;
         let (deadline, time) = (raw.terms.deadline, raw.terms.time);
         let reception = conduit.ask_raw(raw).await.map_err(failed)?;
         let answered = conduit.node.deadlines().within(deadline, async {
@@ -214,8 +221,11 @@ impl ComponentRef {
             .await
             .unwrap_or_else(|_| Err(expired(time, true)))
             .map_err(failed)?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| failed(Reason::Codec(format!("its reply isn't JSON: {error}"))))
+        encoding::decode(Encoding::Json, &bytes, conduit.node.limits()).map_err(|error| {
+            failed(Reason::unreadable(format!(
+                "its reply can't be read: {error}"
+            )))
+        })
     }
 
     /// Tells by name, in JSON.
@@ -231,19 +241,23 @@ impl ComponentRef {
     ) -> Result<Sent, CallError> {
         let failed = |reason| CallError::new(self.name(), message, reason);
         let conduit = self.conduit().map_err(failed)?;
-        conduit
-            .tell_raw(self.raw(message, payload, within))
-            .await
-            .map_err(failed)
+        let raw = self.raw(message, payload, within).map_err(failed)?;
+        conduit.tell_raw(raw).await.map_err(failed)
     }
 
-    fn raw(&self, message: &str, payload: &serde_json::Value, within: Option<Duration>) -> Raw {
-        Raw {
+    fn raw(
+        &self,
+        message: &str,
+        payload: &serde_json::Value,
+        within: Option<Duration>,
+    ) -> Result<Raw, Reason> {
+        check_message_name(message)?;
+        Ok(Raw {
             message: message.to_owned(),
             encoding: Encoding::Json,
             payload: payload.to_string().into(),
             terms: Terms::now(within.unwrap_or_else(|| self.time())),
-        }
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    call::{Call, failure},
+    call::{Call, failure, gone},
     component::HookError,
     contain::{self, Panicked},
     context::{Ctx, Shared},
@@ -59,6 +59,8 @@ pub(crate) struct Supervisor<C: 'static> {
     /// Calls of handlers without state.
     beside: JoinSet<()>,
     started: Option<oneshot::Sender<Result<(), String>>>,
+    /// Of the last turn: the next one's, if that one's handler has kept nothing of it.
+    control: Rc<Control>,
 }
 
 enum Phase<C> {
@@ -93,6 +95,7 @@ impl<C: 'static> Supervisor<C> {
             restarts: Restarts::default(),
             beside: JoinSet::new(),
             started: Some(started),
+            control: Rc::default(),
         }
     }
 
@@ -339,11 +342,7 @@ impl<C: 'static> Supervisor<C> {
 
     fn call(&mut self, call: Call, burst: &mut Burst, cx: &mut task::Context<'_>) {
         if call.is_cancelled() {
-            call.refuse(failure(
-                Code::Cancelled,
-                false,
-                "its caller went away before it began",
-            ));
+            call.refuse(gone());
             return;
         }
         // An asker on this node has its own alarm, and is gone when it rang.
@@ -372,7 +371,7 @@ impl<C: 'static> Supervisor<C> {
             }
             Run::Owning(run) => {
                 let state = self.state.take().expect("an idle component has its state");
-                let control = Rc::new(Control::default());
+                let control = new_control(&mut self.control);
                 let urgent = self.hosted.routes[call.route()].options.urgent;
                 let mut turn = run(state, call, self.shared.clone(), control.clone());
                 // Most are ready at once.
@@ -483,6 +482,7 @@ impl<C: 'static> Drop for Supervisor<C> {
                 .set_status(Status::Ended("its thread ended".to_owned()));
             self.shared.node.forget(&self.hosted);
         }
+        self.hosted.mailbox.leave();
     }
 }
 
@@ -548,6 +548,15 @@ impl Burst {
         let started = *self.started.get_or_insert(now);
         self.turns <= BURST && now.saturating_duration_since(started) < SLICE
     }
+}
+
+/// One for a turn that begins.
+fn new_control(last: &mut Rc<Control>) -> Rc<Control> {
+    match Rc::get_mut(last) {
+        Some(control) => *control = Control::default(),
+        None => *last = Rc::default(),
+    }
+    last.clone()
 }
 
 /// A state's Drop is other people's code too.

@@ -130,7 +130,7 @@ impl Told {
 impl Drop for Told {
     fn drop(&mut self) {
         if self.on_its_way.load(Relaxed) {
-            self.end_in_place(Err(Reason::Stopped(String::new())));
+            self.end_in_place(Err(Reason::stopped(true)));
         } else if self.asker.take().is_some() {
             self.batch.withdraw();
         }
@@ -168,7 +168,7 @@ impl Future for Sent {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.outcome).poll(cx).map(|outcome| {
             outcome
-                .unwrap_or_else(|_| Err(Reason::Stopped(String::new())))
+                .unwrap_or_else(|_| Err(Reason::stopped(true)))
                 .map_err(|reason| CallError::new(&*self.component, self.message, reason))
         })
     }

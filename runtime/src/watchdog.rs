@@ -16,7 +16,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{deadline::Deadlines, hosted::Hosted};
+use crate::hosted::Hosted;
 
 /// A component that keeps its thread for so long is named.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -60,30 +60,11 @@ fn watched() -> &'static Mutex<Vec<Weak<Pulse>>> {
     })
 }
 
-/// Nodes whose deadlines are to be kept even while their thread is blocked.
-fn kept() -> &'static Mutex<Vec<Weak<Deadlines>>> {
-    static KEPT: Mutex<Vec<Weak<Deadlines>>> = Mutex::new(Vec::new());
-    &KEPT
-}
-
-/// Keeps these deadlines, for callers on other threads, even if a component blocks their driver's.
-pub(crate) fn keep(deadlines: &Arc<Deadlines>) {
-    kept().lock().push(Arc::downgrade(deadlines));
-}
-
 fn watch() {
     let mut seen: Vec<Seen> = Vec::new();
     loop {
         std::thread::park_timeout(LOOK_EVERY);
         let now = Instant::now();
-        let kept = {
-            let mut kept = kept().lock();
-            kept.retain(|deadlines| deadlines.strong_count() > 0);
-            kept.clone()
-        };
-        for deadlines in kept.iter().filter_map(Weak::upgrade) {
-            deadlines.rescue(now);
-        }
         let pulses = {
             let mut watched = watched().lock();
             watched.retain(|pulse| pulse.strong_count() > 0);
@@ -259,7 +240,7 @@ mod tests {
     use botzilla_wire::Name;
 
     use super::*;
-    use crate::mailbox::Mailbox;
+    use crate::{deadline::Deadlines, mailbox::Mailbox};
 
     fn hosted(name: &str) -> Hosted {
         let deadlines = Deadlines::new(Instant::now());
@@ -271,6 +252,7 @@ mod tests {
             Vec::new(),
             Mailbox::new(1, 1),
             deadlines,
+            1024,
         )
     }
 

@@ -39,6 +39,8 @@ pub struct Limits {
     pub stream_depth: u32,
     /// Bytes of items that may wait for one subscriber; one item always may. Default: 128 MiB.
     pub stream_queue: usize,
+    /// What of a panic's text goes to the caller, in bytes. Default: 1 KiB.
+    pub panic_text: usize,
     /// How deep a payload may nest. Default: 64.
     pub nesting: usize,
     /// Memory that the elements of one payload's sequences and maps may take once decoded, in
@@ -78,6 +80,7 @@ impl Default for Limits {
             subscriptions: 1024,
             stream_depth: 4096,
             stream_queue: 128 * MIB,
+            panic_text: KIB,
             nesting: 64,
             decoded: 64 * MIB,
             handshake_bytes: KIB,

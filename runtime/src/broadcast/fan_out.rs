@@ -13,7 +13,7 @@ use botzilla_wire::{
 use super::{BroadcastFailure, BroadcastReport, Cast};
 use crate::{
     Node, Reason, Sent,
-    call::{Body, Call, EncodedTo, Head, Seat, encode_to_send, failure},
+    call::{Body, Call, EncodedCall, EncodedTo, Head, Seat, encode_to_send, failure},
     conduit::expired,
     credit::{Class, NoCredit},
     directory::messages::REGISTRY,
@@ -160,11 +160,11 @@ fn push(
             deadline,
             path: None,
         },
-        body: Body::Encoded {
+        body: Body::Encoded(Box::new(EncodedCall {
             encoding: cast.encoding,
             payload: cast.payload.clone(),
             to: EncodedTo::Told(told),
-        },
+        })),
         seat: Seat::new(hosted.clone(), route, Some(class)),
     };
     match call.push() {

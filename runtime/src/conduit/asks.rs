@@ -5,14 +5,15 @@ use std::{
     future::poll_fn,
     sync::Arc,
     task::{Poll, Waker},
+    time::{Duration, Instant},
 };
 
-use botzilla_wire::{Encoding, Failure, Kind};
+use botzilla_wire::{Encoding, Failure, Kind, Name};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
-    Conduit, Held, Place, Raw, Shortage, Typed, expired,
+    Conduit, Held, Place, Raw, Shortage, Typed, class, expired,
     line::{Carried, Turn},
     not_sent, outgoing,
     routes::encode,
@@ -20,8 +21,9 @@ use super::{
 };
 use crate::{
     Message, Reason,
+    ambient::Ambient,
     asked::Asked,
-    call::{Body, Call, EncodedTo, Seat},
+    call::{Body, Call, EncodedCall, EncodedTo, Seat},
     credit::NoCredit,
     deadline::Deadlines,
     hosted::{Hosted, refuse_stopped},
@@ -93,6 +95,33 @@ impl Drop for Awaited {
 }
 
 impl Conduit {
+    /// The short way, which most asks go: from outside of all handlers to a component of this node
+    /// that is known and has credit. Otherwise the message stays where it is.
+    #[inline]
+    pub(crate) fn ask_at_once<M: Message>(
+        &self,
+        message: &mut Option<M>,
+        time: Duration,
+        waker: &Waker,
+    ) -> Option<Arc<Asked<M>>> {
+        let Some(Place::Here(hosted)) = self.here.get() else {
+            return None;
+        };
+        let route = hosted.route_of_type(TypeId::of::<M>())?;
+        let urgent = hosted.routes[route].options.urgent;
+        if hosted.is_forgotten() || self.is_line(urgent) || Ambient::is_any() {
+            return None;
+        }
+        let deadline = Instant::now().checked_add(time)?;
+        match self.ask_here(hosted, route, message.take()?, deadline, None, waker) {
+            Ok(asked) => Some(asked),
+            Err((held, _)) => {
+                *message = Some(held);
+                None
+            }
+        }
+    }
+
     #[expect(
         clippy::result_large_err,
         reason = "the message comes back whole: nothing is lost"
@@ -116,7 +145,17 @@ impl Conduit {
                 if self.is_line(hosted.routes[route].options.urgent) {
                     return Err(Held::Wait(typed, Shortage::Credit));
                 }
-                self.ask_here(hosted, route, typed, waker).map(Asking::Here)
+                let Typed { message, terms } = typed;
+                let (deadline, path) = (terms.deadline, terms.path.clone());
+                match self.ask_here(hosted, route, message, deadline, path, waker) {
+                    Ok(asked) => Ok(Asking::Here(asked)),
+                    Err((message, NoCredit::Full)) => {
+                        Err(Held::Wait(Typed { message, terms }, Shortage::Credit))
+                    }
+                    Err((message, NoCredit::Closed)) => {
+                        Err(Held::Refused(Typed { message, terms }, stopped()))
+                    }
+                }
             }
             Place::There(link, located) => {
                 let urgent = place.is_urgent::<M>();
@@ -152,7 +191,8 @@ impl Conduit {
         typed: Typed<M>,
     ) -> Carried<CarriedAsk<M>> {
         let this = self.clone();
-        Carried::new(self.node.clone(), async move {
+        let terms = typed.terms.clone();
+        Carried::new(self.node.clone(), &terms, async move {
             let asking = this.ask_in_turn(typed).await?;
             Ok(CarriedAsk {
                 asking: Some(asking),
@@ -164,10 +204,10 @@ impl Conduit {
     /// The same for a message that is bytes; there is no fast path for it.
     pub(crate) fn ask_raw(self: &Arc<Self>, raw: Raw) -> Carried<Reception> {
         let this = self.clone();
-        Carried::new(
-            self.node.clone(),
-            async move { this.ask_raw_in_turn(raw).await },
-        )
+        let terms = raw.terms.clone();
+        Carried::new(self.node.clone(), &terms, async move {
+            this.ask_raw_in_turn(raw).await
+        })
     }
 
     async fn ask_in_turn<M: Message>(&self, typed: Typed<M>) -> Result<Asking<M>, Reason> {
@@ -240,38 +280,27 @@ impl Conduit {
     }
 
     /// Into a component's queue if there is credit, at the cost of one lock.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the message comes back whole: nothing is lost"
-    )]
+    #[inline]
     fn ask_here<M: Message>(
         &self,
         hosted: &Arc<Hosted>,
         route: usize,
-        typed: Typed<M>,
+        message: M,
+        deadline: Instant,
+        path: Option<Arc<[Name]>>,
         waker: &Waker,
-    ) -> Result<Arc<Asked<M>>, Held<Typed<M>>> {
-        let Typed { message, terms } = typed;
-        let alarm = hosted.deadlines.put(terms.deadline, waker.clone());
+    ) -> Result<Arc<Asked<M>>, (M, NoCredit)> {
+        let class = class(hosted, route);
+        let alarm = hosted.deadlines.put(deadline, waker.clone());
         let asked = Asked::new(message, alarm);
-        let seat = Seat::applying(hosted.clone(), route);
-        let call = Call {
-            head: self.head(&terms),
+        let admitted = hosted.mailbox.admit(class, || Call {
+            head: self.head(deadline, path),
             body: Body::Ask(asked.clone()),
-            seat,
-        };
-        match hosted.mailbox.admit(call) {
+            seat: Seat::admitted(hosted.clone(), route, class),
+        });
+        match admitted {
             Ok(()) => Ok(asked),
-            Err(why) => {
-                let typed = Typed {
-                    message: asked.take_back(&hosted.deadlines),
-                    terms,
-                };
-                Err(match why {
-                    NoCredit::Full => Held::Wait(typed, Shortage::Credit),
-                    NoCredit::Closed => Held::Refused(typed, stopped()),
-                })
-            }
+            Err(why) => Err((asked.take_back(&hosted.deadlines), why)),
         }
     }
 
@@ -304,11 +333,11 @@ impl Conduit {
             .ok_or_else(|| Reason::NoHandler(hosted.handles()))?;
         let seat = wait_for_seat(hosted, route).await?;
         let (asker, answer) = oneshot::channel();
-        let body = Body::Encoded {
+        let body = Body::Encoded(Box::new(EncodedCall {
             encoding: raw.encoding,
             payload: raw.payload,
             to: EncodedTo::Local(asker),
-        };
+        }));
         self.push(seat, body, &raw.terms).map_err(|_| stopped())?;
         Ok(answer)
     }

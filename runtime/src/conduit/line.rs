@@ -5,14 +5,15 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::atomic::{AtomicUsize, Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::sync::oneshot;
 
-use super::{Conduit, Place, Terms};
-use crate::{Node, Reason};
+use super::{Conduit, Place, Terms, expired};
+use crate::{Node, Reason, deadline::Alarm};
 
 /// A line of senders who must wait. As long as nobody does, passing by costs one load.
 #[derive(Debug, Default)]
@@ -108,12 +109,19 @@ impl Conduit {
     }
 }
 
-/// What takes its turn. Polled once, it stands in line; if that isn't all, a task of its own sees it
-/// through, for its owner may look away. Dropping it takes it out of the line.
+/// What takes its turn. Polled once, it stands in line; if that isn't all, a task on the node's thread
+/// sees it through, for its owner may look away, or block the thread it is on. Dropping it takes it
+/// out of the line.
 pub(crate) struct Carried<T> {
     state: State<T>,
     node: Node,
+    time: Duration,
+    /// The task minds the deadline; this is for the time when the node's thread is blocked.
+    alarm: Alarm,
 }
+
+/// How much later than the task its owner says that the time is over.
+const GRACE: Duration = Duration::from_millis(20);
 
 enum State<T> {
     New(BoxFuture<'static, Result<T, Reason>>),
@@ -124,16 +132,17 @@ enum State<T> {
 impl<T: Send + 'static> Carried<T> {
     pub(super) fn new(
         node: Node,
+        terms: &Terms,
         turn: impl Future<Output = Result<T, Reason>> + Send + 'static,
     ) -> Self {
         Self {
             state: State::New(Box::pin(turn)),
+            time: terms.time,
+            alarm: node.deadlines().at(terms.deadline + GRACE),
             node,
         }
     }
 
-    /// On the thread of whoever sends, where there is a runtime: a node's thread that is blocked is
-    /// nothing to a component that has its own.
     fn carry(
         node: &Node,
         mut turn: BoxFuture<'static, Result<T, Reason>>,
@@ -151,10 +160,7 @@ impl<T: Send + 'static> Carried<T> {
                 drop(done.send(ended));
             }
         };
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(task)),
-            Err(_) => node.spawn_here(task),
-        }
+        node.spawn_here(task);
         outcome
     }
 }
@@ -177,9 +183,14 @@ impl<T: Send + 'static> Future for Carried<T> {
         let State::Carried(outcome) = &mut this.state else {
             return Poll::Pending;
         };
-        Pin::new(outcome).poll(cx).map(|ended| {
-            this.state = State::Over;
-            ended.unwrap_or(Err(Reason::ShuttingDown))
-        })
+        let ended = match Pin::new(outcome).poll(cx) {
+            Poll::Ready(ended) => ended.unwrap_or(Err(Reason::ShuttingDown)),
+            Poll::Pending => {
+                ready!(Pin::new(&mut this.alarm).poll(cx));
+                Err(expired(this.time, true))
+            }
+        };
+        this.state = State::Over;
+        Poll::Ready(ended)
     }
 }

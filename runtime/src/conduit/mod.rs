@@ -30,6 +30,7 @@ use crate::{
     ambient::Ambient,
     call::{Body, Call, Head, Seat},
     credit::{Class, NoCredit},
+    deadline::AS_LONG_AS_CAN_BE,
     directory::Located,
     hosted::Hosted,
     link::{Link, NotSent, Outgoing},
@@ -79,8 +80,6 @@ pub(crate) struct Terms {
     pub(crate) path: Option<Arc<[Name]>>,
     ambient: Option<Ambient>,
 }
-
-const AS_LONG_AS_CAN_BE: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 impl Terms {
     /// What holds for a message that is sent now, within a handler or not.
@@ -139,26 +138,27 @@ impl Conduit {
     }
 
     /// Puts a call into a component of this node.
-    #[expect(clippy::result_large_err, reason = "the call comes back whole")]
     fn push(&self, seat: Seat, body: Body, terms: &Terms) -> Result<(), Call> {
         Call {
-            head: self.head(terms),
+            head: self.head(terms.deadline, terms.path.clone()),
             body,
             seat,
         }
         .push()
     }
 
-    fn head(&self, terms: &Terms) -> Head {
+    #[inline]
+    fn head(&self, deadline: Instant, path: Option<Arc<[Name]>>) -> Head {
         Head {
             sender: self.sender.clone(),
             sender_node: self.node.id(),
-            deadline: terms.deadline,
-            path: terms.path.clone(),
+            deadline,
+            path,
         }
     }
 
     /// Whether others wait already, whom nobody may overtake.
+    #[inline]
     fn is_line(&self, urgent: bool) -> bool {
         self.turnstiles[usize::from(urgent)].is_busy()
     }
@@ -274,6 +274,7 @@ impl Place {
     }
 }
 
+#[inline]
 fn class(hosted: &Hosted, route: usize) -> Class {
     if hosted.routes[route].options.urgent {
         Class::Urgent
@@ -325,9 +326,10 @@ fn not_sent(why: NotSent, size: usize, time: Duration) -> Reason {
 }
 
 fn too_large(size: usize, max: usize) -> Reason {
-    Reason::TooLarge(format!(
-        "{size} bytes, and the other side takes {max} at most (`limits.payload`)"
-    ))
+    Reason::TooLarge {
+        detail: format!("{size} bytes, and the other side takes {max} at most (`limits.payload`)"),
+        may_have_run: false,
+    }
 }
 
 pub(crate) fn expired(after: Duration, may_have_run: bool) -> Reason {
@@ -337,8 +339,9 @@ pub(crate) fn expired(after: Duration, may_have_run: bool) -> Reason {
     }
 }
 
+/// It wasn't taken into the queue any more.
 fn stopped() -> Reason {
-    Reason::Stopped(String::new())
+    Reason::stopped(false)
 }
 
 impl fmt::Debug for Conduit {
@@ -348,6 +351,19 @@ impl fmt::Debug for Conduit {
             .field("sender", &self.sender)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a message may have that name. The other side would end the connection over one that it
+/// may not have, and with it all that others have open there.
+pub(crate) fn check_message_name(name: &str) -> Result<(), Reason> {
+    const MOST: usize = 255;
+    if name.is_empty() || name.len() > MOST {
+        let len = name.len();
+        return Err(Reason::NoHandler(format!(
+            "a message's name has 1 to {MOST} bytes, and this one has {len}"
+        )));
+    }
+    Ok(())
 }
 
 /// Which node a name of the form `node/<id>` means.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Message, Reason,
-    call::{Body, EncodedTo, Seat, Telling},
+    call::{Body, EncodedCall, EncodedTo, Seat, Telling},
     credit::NoCredit,
     hosted::Hosted,
     link::{Link, NotSent, Outgoing},
@@ -77,16 +77,17 @@ impl Conduit {
     /// Waits for its turn, a place, a connection and credit.
     pub(crate) fn tell_carried<M: Message>(self: &Arc<Self>, typed: Typed<M>) -> Carried<Sent> {
         let this = self.clone();
-        Carried::new(
-            self.node.clone(),
-            async move { this.tell_in_turn(typed).await },
-        )
+        let terms = typed.terms.clone();
+        Carried::new(self.node.clone(), &terms, async move {
+            this.tell_in_turn(typed).await
+        })
     }
 
     /// The same for a message that is bytes; there is no fast path for it.
     pub(crate) fn tell_raw(self: &Arc<Self>, raw: Raw) -> Carried<Sent> {
         let this = self.clone();
-        Carried::new(self.node.clone(), async move {
+        let terms = raw.terms.clone();
+        Carried::new(self.node.clone(), &terms, async move {
             this.tell_raw_in_turn(raw).await
         })
     }
@@ -170,11 +171,11 @@ impl Conduit {
             .ok_or_else(|| Reason::NoHandler(hosted.handles()))?;
         let seat = wait_for_seat(hosted, route).await?;
         let (told, sent) = self.tells.open(letter, raw.terms.time);
-        let body = Body::Encoded {
+        let body = Body::Encoded(Box::new(EncodedCall {
             encoding: raw.encoding,
             payload: raw.payload,
             to: EncodedTo::Told(told),
-        };
+        }));
         self.push(seat, body, &raw.terms).map_err(|_| stopped())?;
         Ok(sent.on_its_way())
     }

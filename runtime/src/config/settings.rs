@@ -76,6 +76,8 @@ pub struct LimitSettings {
     pub reply_bytes: Option<u64>,
     /// Bytes of the text of one failure.
     pub detail: Option<usize>,
+    /// Bytes of a panic's text that go to the caller.
+    pub panic_text: Option<usize>,
     /// How deep a payload may nest.
     pub nesting: Option<usize>,
     /// Bytes in memory of one payload's elements.
@@ -133,6 +135,7 @@ impl LimitSettings {
         )?;
         set(&mut limits.reply_bytes, self.reply_bytes, "reply_bytes")?;
         set(&mut limits.detail, self.detail, "detail")?;
+        set(&mut limits.panic_text, self.panic_text, "panic_text")?;
         set(&mut limits.nesting, self.nesting, "nesting")?;
         set(&mut limits.decoded, self.decoded, "decoded")?;
         set(&mut limits.path, self.path, "path")?;
@@ -340,6 +343,7 @@ mod tests {
         assert_eq!(take("bytes_per_connection").bytes_per_connection, 7);
         assert_eq!(take("reply_bytes").reply_bytes, 7);
         assert_eq!(take("detail").detail, 7);
+        assert_eq!(take("panic_text").panic_text, 7);
         assert_eq!(take("nesting").nesting, 7);
         assert_eq!(take("decoded").decoded, 7);
         assert_eq!(take("path").path, 7);
@@ -347,6 +351,23 @@ mod tests {
         assert_eq!(take("unproven").unproven, 7);
         assert_eq!(take("unproven_per_address").unproven_per_address, 7);
         assert_eq!(take("idle_after_ms").idle_after, Duration::from_millis(7));
+    }
+
+    #[test]
+    fn an_address_to_advertise_that_is_none_is_named_with_the_remedy() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let base = "registry = \"a\"\nsecret = \"0123456789abcdef\"\n";
+        for bad in ["nonsense", "", "robot:0", "[::1:7001"] {
+            let text = format!("{base}advertise = [\"robot.local:7001\", \"{bad}\"]\n");
+            std::fs::write(file.path(), text).unwrap();
+            let error = NodeConfig::from_file(file.path()).unwrap_err().to_string();
+            assert!(
+                error.contains("advertise")
+                    && error.contains(&format!("{bad:?}"))
+                    && error.contains("host:port"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -72,6 +72,11 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// Whether a text says where a node may be reached.
+pub(crate) fn is_endpoint(text: &str) -> bool {
+    Endpoint::parse(text).is_ok()
+}
+
 fn split_host_port(text: &str) -> Option<(&str, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     // `+80` and the like are numbers to Rust.

@@ -51,7 +51,7 @@ pub(crate) use self::{
     bulk::{BulkLink, BulkLinks, FeedRef, Order},
     connection::Link,
     counters::Counters,
-    endpoints::advertised,
+    endpoints::{advertised, is_endpoint},
     error::ConnectError,
     responder::Responder,
     sending::Sending,

@@ -120,7 +120,7 @@ impl Node {
                         return Err(tried.unwrap_or(reason));
                     }
                     if reason != last {
-                        tracing::info!(%address, %reason, "waiting for the registry");
+                        tracing::warn!(%address, %reason, "waiting for the registry");
                         last = reason;
                     }
                 }

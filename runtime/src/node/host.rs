@@ -7,7 +7,7 @@ use botzilla_wire::{Code, Failure, NodeId, route::Scope};
 use super::{Inner, Node};
 use crate::{
     broadcast::fan_out,
-    call::{Body, Call, EncodedTo, Head, Seat, failure},
+    call::{Body, Call, EncodedCall, EncodedTo, Head, Seat, failure},
     hosted::Hosted,
     link::{BulkLinks, Counters, Host, Inbound, InboundRoute, Link},
 };
@@ -134,11 +134,11 @@ fn deliver(peer: NodeId, resolved: &Resolved, inbound: Inbound) {
             deadline: inbound.deadline,
             path: (!inbound.path.is_empty()).then(|| inbound.path.into()),
         },
-        body: Body::Encoded {
+        body: Body::Encoded(Box::new(EncodedCall {
             encoding: inbound.route.info.encoding,
             payload: inbound.payload,
             to: EncodedTo::Remote(inbound.responder, inbound.kind),
-        },
+        })),
         seat: Seat::new(hosted.clone(), resolved.route, None),
     };
     if let Err(call) = call.push() {

@@ -62,7 +62,7 @@ pub(crate) struct Inner {
     /// Changes whenever a target may have moved; what was looked up before is then looked up anew.
     generation: AtomicU64,
     arbiter: ArbiterHandle,
-    /// The one that does the network and the deadlines.
+    /// The one that does the network.
     thread: ThreadId,
     pulse: Arc<Pulse>,
     phase: Mutex<Phase>,

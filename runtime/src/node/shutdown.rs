@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::{Node, Phase, is_public};
-use crate::hosted::{Hosted, Status};
+use crate::{
+    deadline::AS_LONG_AS_CAN_BE,
+    hosted::{Hosted, Status},
+};
 
 /// How long what was cut at the deadline may take to notice.
 const GRACE: Duration = Duration::from_millis(300);
@@ -20,7 +23,8 @@ pub struct ShutdownReport {
     pub drained: Vec<String>,
     /// Components whose running handler was dropped, or whose queue was refused, at the deadline.
     pub cut: Vec<String>,
-    /// Components that hold their thread and couldn't be stopped.
+    /// Components that couldn't be stopped: those that hold their thread, and, if that is the
+    /// node's own, all others that hadn't ended by then, since theirs can't be told apart.
     pub stuck: Vec<String>,
     /// Queued messages that were refused as stopped.
     pub refused: u64,
@@ -48,8 +52,10 @@ impl fmt::Display for ShutdownReport {
 impl Node {
     /// Ends the node within `time` and a little: takes nothing new, lets queues drain, cuts what is
     /// left at the deadline, and says what became of everything. Nothing of the node outlives it but
-    /// threads that a component blocks; the report names these.
+    /// threads that a component blocks; the report names these. Late replies aren't waited for, see
+    /// [`Ctx::reply_later`](crate::Ctx::reply_later).
     pub async fn shutdown(&self, time: Duration) -> ShutdownReport {
+        let time = time.min(AS_LONG_AS_CAN_BE);
         let deadline = Instant::now() + time;
         let (done, report) = tokio::sync::oneshot::channel();
         let (alive, watched) = mpsc::channel::<()>();
@@ -87,27 +93,62 @@ impl Node {
     }
 
     /// Runs until a signal asks the process to end (Ctrl-C, or SIGTERM), or [`Node::shutdown`] was
-    /// called; then shuts down within 5 s.
+    /// called; then shuts down within 5 s. If a component blocks the thread that this runs on, so that
+    /// it can't return, the process is ended a moment later, with exit code 2.
     ///
     /// # Errors
     ///
     /// Signals can't be waited for.
     pub async fn until_shutdown(&self) -> crate::Result<()> {
-        let stopping = self.0.stopping.clone();
-        let signalled = self.on_thread(|| async { signal().await });
-        tokio::select! {
-            () = stopping.cancelled() => {
+        let (failed, failure) = tokio::sync::oneshot::channel();
+        let (returned, returns) = mpsc::channel();
+        let node = self.clone();
+        // Not on the node's thread: a component may block it, and then no signal would be heard.
+        std::thread::Builder::new()
+            .name("botzilla-signals".to_owned())
+            .spawn(move || node.heed_signals(failed, &returns))?;
+        let outcome = tokio::select! {
+            () = self.0.stopping.cancelled() => {
                 self.0.stopped.cancelled().await;
+                Ok(())
             }
-            signalled = signalled => {
-                if let Some(Err(error)) = signalled {
-                    return Err(error.into());
-                }
-                let report = self.shutdown(Duration::from_secs(5)).await;
-                tracing::info!(%report, "shut down");
+            Ok(error) = failure => Err(std::io::Error::into(error)),
+        };
+        drop::<mpsc::Sender<()>>(returned);
+        outcome
+    }
+
+    /// Shuts the node down at a signal, unless nobody waits for that any more.
+    fn heed_signals(
+        &self,
+        mut failed: tokio::sync::oneshot::Sender<std::io::Error>,
+        returns: &mpsc::Receiver<()>,
+    ) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = match runtime.enable_io().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(failed.send(error)),
+        };
+        let signalled = runtime.block_on(async {
+            tokio::select! {
+                () = failed.closed() => None,
+                signalled = signal() => Some(signalled),
             }
+        });
+        match signalled {
+            None => return,
+            Some(Err(error)) => return drop(failed.send(error)),
+            Some(Ok(())) => {}
         }
-        Ok(())
+        let report = runtime.block_on(self.shutdown(Duration::from_secs(5)));
+        tracing::info!(%report, "shut down");
+        // Who waits may be on the very thread that is blocked: nothing else would end the process,
+        // which the signal did until this took it over.
+        let timeout = Err(mpsc::RecvTimeoutError::Timeout);
+        if !report.stuck.is_empty() && returns.recv_timeout(GRACE * 3) == timeout {
+            tracing::error!(stuck = %report.stuck.join(" "), "a thread is blocked; the process is ended");
+            std::process::exit(i32::from(crate::program::FAILED));
+        }
     }
 
     async fn go_down(&self, deadline: Instant) -> ShutdownReport {

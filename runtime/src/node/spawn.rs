@@ -277,6 +277,7 @@ impl Node {
             routes,
             mailbox,
             inner.deadlines.clone(),
+            limits.panic_text,
         ));
         // Under the lock that shutdown takes to collect the components.
         let mut components = inner.components.write();

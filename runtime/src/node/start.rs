@@ -18,15 +18,17 @@ use crate::{
     deadline::Deadlines,
     directory::Directory,
     link::{Host, Links, Settings},
-    service,
+    program, service,
     stream::Hub,
-    watchdog::{self, Pulse},
+    watchdog::Pulse,
 };
 
 /// How long a node that starts waits to know all others.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Result<Node> {
+    program::log_if_nobody_does();
+    config.check()?;
     let id = random_node_id()?;
     let silent = config.short_lived || config.registry == RegistryAt::Nowhere;
     let listener = if silent {
@@ -67,9 +69,7 @@ pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Re
             config,
         }
     }));
-    watchdog::keep(&node.0.deadlines);
-    let stopped = node.0.stopped.clone();
-    actix_rt::spawn(stopped.run_until_cancelled_owned(node.0.deadlines.clone().drive()));
+    node.0.deadlines.keep().map_err(StartError::Thread)?;
     if let Some(listener) = listener {
         node.0.links.listen(listener)?;
     }

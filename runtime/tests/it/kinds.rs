@@ -69,7 +69,7 @@ fn an_exported_actor_answers_and_one_that_ends_is_stopped_and_deregistered() {
             let off = lidar.ask(TurnOff { by_panic }).await;
             if by_panic {
                 let error = off.unwrap_err();
-                assert!(matches!(error.reason(), Reason::Stopped(_)), "{error}");
+                assert!(matches!(error.reason(), Reason::Stopped { .. }), "{error}");
             } else {
                 off.unwrap();
             }
@@ -77,7 +77,7 @@ fn an_exported_actor_answers_and_one_that_ends_is_stopped_and_deregistered() {
             let after = lidar.ask(Scan { beams: 1 }).await.unwrap_err();
             let stopped = matches!(
                 after.reason(),
-                Reason::Stopped(_) | Reason::NoSuchComponent { .. }
+                Reason::Stopped { .. } | Reason::NoSuchComponent { .. }
             );
             assert!(stopped, "{after}");
             until_gone(&host, "lidar").await;
@@ -144,13 +144,68 @@ fn string_maps_go_to_and_fro_from_threads_that_know_nothing_of_async() {
                 lamp.node().shutdown(SOON).await;
             });
             assert_eq!(heard.lock().last(), Some(&off));
-            let taken = MapComponent::new("127.0.0.1:1", &SECRET, "x y", 0, |_| Ok(Map::new()));
-            drop(taken);
+            // Its node has found the registry; what is wrong is the name.
+            let bad = MapComponent::new(&address, &SECRET, "x y", 0, |_| Ok(Map::new()));
+            let bad = bad.unwrap_err().to_string();
+            assert!(bad.contains("\"x y\""), "{bad}");
         });
         while !test.is_finished() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         test.join().unwrap();
+        registry.shutdown(SOON).await;
+    });
+}
+
+#[test]
+fn a_listener_that_blocks_reaches_a_component_whose_node_is_not_connected_yet() {
+    run_apart(async {
+        let (registry, one, two) = world::two().await;
+        MapComponent::on(&two, "back", Ok).await.unwrap();
+        let own = Arc::new(std::sync::OnceLock::<MapComponent>::new());
+        let known = own.clone();
+        let front = MapComponent::on(&one, "front", move |map| {
+            let sent = known.get().unwrap().send_message("back", &map);
+            sent.map_err(|error| error.to_string())
+        });
+        let front = front.await.unwrap();
+        own.set(front.clone()).unwrap();
+        let sent = map(&[("colour", "red")]);
+        assert_eq!(front.ask("front", sent.clone()).await.unwrap(), sent);
+        one.shutdown(SOON).await;
+        two.shutdown(SOON).await;
+        registry.shutdown(SOON).await;
+    });
+}
+
+#[test]
+fn a_message_s_name_that_can_be_none_is_refused_before_it_costs_others_the_connection() {
+    run(async {
+        let (registry, host, other) = world::two().await;
+        host.spawn("echo", crate::parts::Echo::default)
+            .await
+            .unwrap();
+        let echo = world::found(&other, "echo").await;
+        let nothing = serde_json::json!({});
+        for name in [String::new(), "x".repeat(256)] {
+            let asked = echo.ask_json(&name, &nothing, None).await.unwrap_err();
+            assert!(matches!(asked.reason(), Reason::NoHandler(_)), "{asked}");
+            let told = echo.tell_json(&name, &nothing, None).await.unwrap_err();
+            assert!(matches!(told.reason(), Reason::NoHandler(_)), "{told}");
+            let cast = other
+                .broadcast_json(&name, &nothing, None, SOON, false)
+                .await;
+            assert!(matches!(cast.unwrap_err().reason(), Reason::NoHandler(_)));
+        }
+        assert!(
+            other.report().peers.len() >= 2,
+            "{:?}",
+            other.report().peers
+        );
+        assert_eq!(echo.ask(Ping { n: 1 }).await.unwrap(), 1);
+        for node in [host, other] {
+            node.shutdown(SOON).await;
+        }
         registry.shutdown(SOON).await;
     });
 }

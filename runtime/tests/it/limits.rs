@@ -5,10 +5,12 @@ use std::time::Duration;
 use botzilla::{Limits, NodeConfig, Reason, prelude::*};
 use botzilla_registry::RunningRegistry;
 use futures_util::future::join_all;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::{
+    client::until_ended,
     parts::{Echo, Gate, Halt, Large, Open, Ping, Wait},
-    world::{self, SOON, config, found, registry, run, started, until, until_received},
+    world::{self, PATIENCE, SOON, config, found, registry, run, started, until, until_received},
 };
 
 /// A host with these limits, and a node that sends to it.
@@ -47,7 +49,8 @@ fn a_payload_is_as_large_as_its_receiver_allows() {
         let gate = other.component("gate");
         gate.ask(text(99_000)).await.unwrap();
         let error = gate.ask(text(100_001)).await.unwrap_err();
-        let Reason::TooLarge(detail) = error.reason() else {
+        assert!(!error.may_have_run(), "it wasn't sent: {error}");
+        let Reason::TooLarge { detail, .. } = error.reason() else {
             panic!("{error}")
         };
         assert!(
@@ -70,7 +73,8 @@ fn a_payload_is_as_large_as_its_receiver_allows() {
             .ask(Large { bytes: 200_000 })
             .await
             .unwrap_err();
-        assert!(matches!(error.reason(), Reason::TooLarge(_)), "{error}");
+        assert!(matches!(error.reason(), Reason::TooLarge { .. }), "{error}");
+        assert!(error.may_have_run(), "its reply is too large: {error}");
         down(registry, host, other).await;
     });
 }
@@ -136,7 +140,7 @@ fn bytes_per_connection_bounds_them_too() {
             })
             .await
             .unwrap_err();
-        assert!(matches!(error.reason(), Reason::TooLarge(_)), "{error}");
+        assert!(matches!(error.reason(), Reason::TooLarge { .. }), "{error}");
         // Many that fit go one after the other.
         let asks = (0..20).map(|_| {
             echo.ask(Halt {
@@ -158,10 +162,194 @@ fn reply_bytes_bounds_what_waits_for_an_asker() {
             90_000
         );
         let error = echo.ask(Large { bytes: 100_001 }).await.unwrap_err();
-        let Reason::Overloaded(detail) = error.reason() else {
+        let Reason::Overloaded { detail, .. } = error.reason() else {
             panic!("{error}")
         };
         assert!(detail.contains("100000"), "{detail}");
+        down(registry, host, other).await;
+    });
+}
+
+#[botzilla::message(reply = Vec<u64>)]
+struct Zeros {
+    count: usize,
+}
+
+#[derive(Default)]
+struct Zeroer;
+
+#[botzilla::component]
+impl Zeroer {
+    #[botzilla::handler]
+    fn zeros(&mut self, msg: Zeros) -> Vec<u64> {
+        vec![0; msg.count]
+    }
+}
+
+#[test]
+fn decoded_bounds_what_a_reply_as_json_may_become_in_memory() {
+    run(async {
+        let mut limits = Limits::default();
+        limits.decoded = 10_000;
+        let node = started(NodeConfig::in_process().limits(limits)).await;
+        let zeroer = node.spawn("zeroer", Zeroer::default).await.unwrap();
+        let ask = |count: usize| serde_json::json!({ "count": count });
+        let few = zeroer.ask_json("Zeros", &ask(3), None).await.unwrap();
+        assert_eq!(few, serde_json::json!([0, 0, 0]));
+        let error = zeroer.ask_json("Zeros", &ask(100_000), None).await;
+        let error = error.unwrap_err();
+        assert!(matches!(error.reason(), Reason::Codec { .. }), "{error}");
+        node.shutdown(SOON).await;
+    });
+}
+
+#[botzilla::message]
+struct Burst;
+
+#[derive(Default)]
+struct Tyre;
+
+#[botzilla::component]
+impl Tyre {
+    #[botzilla::handler]
+    fn burst(&mut self, _: Burst) {
+        panic!("{}", "hiss ".repeat(1000));
+    }
+}
+
+#[test]
+fn panic_text_bounds_what_a_caller_is_told_of_a_panic() {
+    run(async {
+        for (limit, told) in [(None, 1024), (Some(40), 40), (Some(100_000), 5000)] {
+            let mut limits = Limits::default();
+            limits.panic_text = limit.unwrap_or(limits.panic_text);
+            let node = started(NodeConfig::in_process().limits(limits)).await;
+            let tyre = node.spawn("tyre", Tyre::default).await.unwrap();
+            let error = tyre.ask(Burst).await.unwrap_err();
+            let Reason::HandlerPanicked(text) = error.reason() else {
+                panic!("{error}")
+            };
+            assert_eq!(text.len(), told);
+            node.shutdown(SOON).await;
+        }
+    });
+}
+
+#[test]
+fn detail_bounds_what_a_failure_says_on_its_way() {
+    run(async {
+        let (registry, host, other) = limited(|limits| {
+            limits.detail = 40;
+            limits.panic_text = 100_000;
+        })
+        .await;
+        host.spawn("tyre", Tyre::default).await.unwrap();
+        found(&other, "tyre").await;
+        // Here nothing travels.
+        for (node, told) in [(&other, 40), (&host, 5000)] {
+            let error = node.component("tyre").ask(Burst).await.unwrap_err();
+            let Reason::HandlerPanicked(text) = error.reason() else {
+                panic!("{error}")
+            };
+            assert_eq!(text.len(), told);
+        }
+        down(registry, host, other).await;
+    });
+}
+
+/// Asks the first of them, which asks the others; how many were asked.
+#[botzilla::message(reply = Result<u64, String>)]
+struct Along {
+    names: Vec<String>,
+}
+
+#[derive(Default)]
+struct Walker;
+
+#[botzilla::component]
+impl Walker {
+    #[botzilla::handler]
+    async fn along(&mut self, msg: Along, ctx: &Ctx<Self>) -> Result<u64, String> {
+        let Some((next, rest)) = msg.names.split_first() else {
+            return Ok(0);
+        };
+        let names = rest.to_vec();
+        let asked = ctx.component(next).ask(Along { names }).await;
+        asked.map_err(|error| error.to_string())?.map(|n| n + 1)
+    }
+}
+
+#[test]
+fn path_bounds_how_deep_asks_nest() {
+    run(async {
+        for (limit, names, deepest) in [(2, "b c", 2), (3, "b c d", 3)] {
+            let mut limits = Limits::default();
+            limits.path = limit;
+            let node = started(NodeConfig::in_process().limits(limits)).await;
+            for name in ["a", "b", "c", "d", "e"] {
+                node.spawn(name, Walker::default).await.unwrap();
+            }
+            let a = node.component("a");
+            let mut names: Vec<_> = names.split(' ').map(str::to_owned).collect();
+            let asked = a
+                .ask(Along {
+                    names: names.clone(),
+                })
+                .await
+                .unwrap();
+            assert_eq!(asked, Ok(deepest));
+            let waiting = format!("a -> {}", names.join(" -> "));
+            names.push("e".to_owned());
+            let error = a.ask(Along { names }).await.unwrap().unwrap_err();
+            assert!(error.contains(&waiting), "{error}");
+            node.shutdown(SOON).await;
+        }
+    });
+}
+
+/// A connection that says nothing, from 127.0.0.`last`.
+async fn silent(host: &Node, last: u8) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, last], 0).into()).unwrap();
+    socket.connect(host.address().unwrap()).await.unwrap()
+}
+
+fn is_open(stream: &TcpStream) -> bool {
+    let nothing = stream.try_read(&mut [0]).unwrap_err();
+    nothing.kind() == std::io::ErrorKind::WouldBlock
+}
+
+#[test]
+fn unproven_bounds_those_who_say_nothing_and_the_oldest_goes() {
+    run(async {
+        let (registry, host, other) = limited(|limits| {
+            limits.unproven = 2;
+            limits.unproven_per_address = 2;
+            limits.handshake_time = PATIENCE;
+        })
+        .await;
+        let mut first = silent(&host, 2).await;
+        let (second, third) = (silent(&host, 3).await, silent(&host, 4).await);
+        until_ended(&mut first).await;
+        assert!(is_open(&second) && is_open(&third));
+        down(registry, host, other).await;
+    });
+}
+
+#[test]
+fn unproven_per_address_bounds_those_of_one_address_and_leaves_others_alone() {
+    run(async {
+        let (registry, host, other) = limited(|limits| {
+            limits.unproven_per_address = 1;
+            // So that nobody goes for being slow.
+            limits.handshake_time = PATIENCE;
+        })
+        .await;
+        let elsewhere = silent(&host, 2).await;
+        let mut first = silent(&host, 3).await;
+        let second = silent(&host, 3).await;
+        until_ended(&mut first).await;
+        assert!(is_open(&elsewhere) && is_open(&second));
         down(registry, host, other).await;
     });
 }

@@ -268,11 +268,11 @@ async fn a_handler_without_state_runs_while_another_waits_with_it() {
     node.shutdown(Duration::ZERO).await;
     assert!(matches!(
         hangs.await.unwrap_err().reason(),
-        Reason::Stopped(_)
+        Reason::Stopped { .. }
     ));
     assert!(matches!(
         queued.await.unwrap_err().reason(),
-        Reason::Stopped(_)
+        Reason::Stopped { .. }
     ));
 }
 
@@ -299,10 +299,43 @@ async fn an_ask_past_its_deadline_says_so_and_one_still_queued_never_runs() {
         .await
         .unwrap_err();
     assert!(matches!(late.reason(), Reason::Expired { .. }), "{late}");
+    assert!(!late.may_have_run(), "{late}");
     assert_eq!(counter.ask(Stop).await.unwrap(), 0);
     assert!(running.await.is_err());
     assert_eq!(counter.ask(Add { amount: 0 }).await.unwrap(), 0);
     node.shutdown(Duration::from_secs(5)).await;
+}
+
+#[actix_rt::test]
+async fn what_ended_before_it_began_counts_as_refused() {
+    let node = node().await;
+    let counter = node.spawn("counter", Counter::default).await.unwrap();
+    let running = counter.tell(Forever).await.unwrap();
+    until_running(&node, "counter").await;
+    let ask = counter.ask(Add { amount: 1 });
+    let late = ask.within(Duration::from_millis(20)).await.unwrap_err();
+    assert!(!late.may_have_run(), "{late}");
+    assert_eq!(counter.ask(Stop).await.unwrap(), 0);
+    assert!(running.await.unwrap_err().may_have_run());
+    assert_eq!(counter.ask(Add { amount: 0 }).await.unwrap(), 0);
+    let counts = |message: &str| {
+        let description = node.describe("counter").unwrap();
+        let mut handlers = description.handlers.into_iter();
+        let handler = handlers.find(|handler| handler.message == message);
+        let counts = handler.unwrap().counters;
+        (counts.delivered, counts.refused, counts.failed, counts.open)
+    };
+    assert_eq!(counts("Add"), (1, 1, 0, 0));
+    assert_eq!(counts("Forever"), (0, 0, 1, 0));
+    node.shutdown(Duration::from_secs(5)).await;
+}
+
+#[actix_rt::test]
+async fn a_shutdown_may_take_for_ever() {
+    let node = node().await;
+    node.spawn("counter", Counter::default).await.unwrap();
+    let report = node.shutdown(Duration::MAX).await;
+    assert_eq!(report.drained, ["counter"]);
 }
 
 #[actix_rt::test]
@@ -321,11 +354,17 @@ async fn a_shutdown_drains_what_can_be_drained_and_cuts_the_rest() {
     assert_eq!((report.stuck.len(), report.refused), (0, 1));
     runs.await.unwrap();
     let stopped = hangs.await.unwrap_err();
-    assert!(matches!(stopped.reason(), Reason::Stopped(_)), "{stopped}");
-    assert!(matches!(
-        waits.await.unwrap_err().reason(),
-        Reason::Stopped(_)
-    ));
+    assert!(
+        matches!(stopped.reason(), Reason::Stopped { .. }),
+        "{stopped}"
+    );
+    assert!(stopped.may_have_run(), "{stopped}");
+    let stopped = waits.await.unwrap_err();
+    assert!(
+        matches!(stopped.reason(), Reason::Stopped { .. }),
+        "{stopped}"
+    );
+    assert!(!stopped.may_have_run(), "it was in the queue: {stopped}");
 }
 
 #[actix_rt::test]

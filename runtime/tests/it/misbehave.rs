@@ -220,7 +220,7 @@ fn a_component_that_panics_for_ever_is_stopped_and_its_callers_are_told() {
         )
         .await;
         assert_eq!(panicked(broken), "broken");
-        let Reason::Stopped(why) = queued.unwrap_err().into_reason() else {
+        let Reason::Stopped { detail: why, .. } = queued.unwrap_err().into_reason() else {
             panic!()
         };
         assert!(
@@ -440,7 +440,7 @@ fn a_reply_of_20_mib_is_too_large_for_another_node_and_fine_on_the_same() {
         assert_eq!(here.ask(Large { bytes }).await.unwrap().len() as u64, bytes);
         let there = found(&other, "echo").await;
         let error = there.ask(Large { bytes }).await.unwrap_err();
-        let Reason::TooLarge(detail) = error.reason() else {
+        let Reason::TooLarge { detail, .. } = error.reason() else {
             panic!("{error}")
         };
         assert!(detail.contains("16777216"), "it names the limit: {detail}");

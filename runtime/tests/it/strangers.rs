@@ -70,7 +70,7 @@ fn a_node_joins_while_a_thousand_connections_say_nothing() {
     run(async {
         let (registry, host, address) = host().await;
         let time = std::env::var("BOTZILLA_IT_SILENCE_S");
-        let time = Duration::from_secs(time.map_or(2, |seconds| seconds.parse().unwrap()));
+        let time = Duration::from_secs(time.map_or(10, |seconds| seconds.parse().unwrap()));
         let flood = actix_rt::spawn(async move {
             let mut silent = std::collections::VecDeque::new();
             loop {

@@ -218,9 +218,14 @@ fn one<S: Frames>(
     let payload = &body.bytes[frame.payload.clone()];
     if session.link().is_sealed_off() {
         // Our close is on its way and says what we have received: what comes now is too late, but
-        // for the ends of what is our own.
-        let is_end = raw.kind == kind::CLOSE || S::is_end(raw.kind);
-        if !is_end || frame.is_long {
+        // for the ends of what is our own. What is assembled now is one of these; chunks of anything
+        // else belong to what we don't take.
+        let is_end = match raw.kind {
+            kind::CLOSE => true,
+            kind::CHUNK | kind::ABORT => session.is_assembling(),
+            kind => S::is_end(kind),
+        };
+        if !is_end {
             return Ok(());
         }
     }

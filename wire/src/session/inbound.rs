@@ -167,6 +167,17 @@ impl Inbound {
         ))
     }
 
+    /// A message that is arriving is given up: it counts as the peer counts it, which ends it too.
+    pub(super) fn drop_partial(&mut self) {
+        let is_message =
+            |assembly: &mut Assembly<Subject>| matches!(assembly.subject, Subject::Message { .. });
+        if let Some(assembly) = self.assembly.take_if(is_message)
+            && let Subject::Message { id, .. } = assembly.subject
+        {
+            self.end(id, Outcome::Refused);
+        }
+    }
+
     /// The routes that the peer declared.
     pub(super) fn routes(&self) -> impl Iterator<Item = (RouteNo, &InRoute)> {
         (0..).zip(&self.routes).filter_map(|(index, route)| {

@@ -114,8 +114,11 @@ impl Queues {
         self.ordinary
             .retain(|item| !matches!(item, Item::Message(_)));
         self.dead = 0;
-        self.long = None;
-        self.waiting.clear();
-        self.abort = false;
+        let is_reply = |long: &Long| matches!(long.subject, LongSubject::Reply(..));
+        self.waiting.retain(is_reply);
+        if let Some(long) = self.long.take_if(|long| !is_reply(long)) {
+            // Its rest never leaves: the next long frame must not seem to be inside of it.
+            self.abort |= long.started;
+        }
     }
 }

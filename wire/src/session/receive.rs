@@ -113,6 +113,9 @@ impl<T> Frames for Session<T> {
         if !was_closed {
             // What hasn't left stays here and certainly doesn't run.
             self.queues.keep_only_ends();
+            if self.queues.long.is_none() {
+                self.next_long();
+            }
             self.outbound.cancels.clear();
         }
         events.push(Event::Closed { reason, detail });

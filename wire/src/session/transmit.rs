@@ -128,7 +128,8 @@ impl<T> Session<T> {
             || !self.outbound.cancels.is_empty();
         let received = self.inbound.owed.next() - 1;
         if !waits && self.link.put_close(received, record, out) {
-            self.inbound.assembly = None;
+            // A message that hasn't come as a whole never runs; a reply may still come to its end.
+            self.inbound.drop_partial();
         }
     }
 

@@ -1,10 +1,11 @@
 //! Frames that are longer than a record.
 
 use botzilla_wire::{
-    code::{Code, Failure},
+    code::{CloseReason, Code, Failure},
+    output::Output,
     session::{Event, Kind},
 };
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::pair::{Pair, bytes_of, records, route, total};
 
@@ -216,4 +217,73 @@ fn a_failure_while_long_frames_wait_both_ways_is_no_deadlock() {
         }
     }
     assert_eq!((pair.a.session.open(), pair.b.session.open()), (0, 0));
+}
+
+#[test]
+fn long_replies_that_wait_when_a_close_comes_still_end_their_asks_and_counters_agree() {
+    let mut pair = Pair::new();
+    for token in 0..4 {
+        pair.a_sends("drive", Kind::Ask, 10, token);
+    }
+    pair.settle();
+    for id in pair.b.take_requests() {
+        pair.b.session.reply(id, bytes_of(500_000));
+    }
+    // The first is under way in part.
+    let mut out = Output::new();
+    assert!(pair.b.session.poll_transmit(pair.now, &mut out));
+    let some = out.copy_to_bytes(out.remaining());
+    pair.a.receive(pair.now, &some).unwrap();
+    pair.a.session.close(CloseReason::Stopping);
+    pair.settle();
+    assert!(pair.a.session.is_closed() && pair.b.session.is_closed());
+    let events = pair.a.take_events();
+    let replied = |event: &&Event<u64>| matches!(event, Event::Replied { payload, .. } if *payload == bytes_of(500_000));
+    assert_eq!(events.iter().filter(replied).count(), 4);
+    let asked = total(pair.a.session.outbound_routes());
+    assert_eq!(asked, [4, 4, 0, 0, 0]);
+    assert_eq!(asked, total(pair.b.session.inbound_routes()));
+}
+
+#[test]
+fn a_long_message_that_a_close_crosses_counts_as_refused_and_its_sender_s_long_reply_still_comes() {
+    let mut pair = Pair::new();
+    pair.a_sends("drive", Kind::Ask, 10, 0);
+    pair.settle();
+    let [asked] = pair.b.take_requests()[..] else {
+        panic!("one ask")
+    };
+    let now = pair.now;
+    pair.b
+        .try_send(
+            now,
+            &route("arm", false),
+            Kind::Tell,
+            bytes_of(2_000_000),
+            7,
+        )
+        .unwrap();
+    let mut out = Output::new();
+    assert!(pair.b.session.poll_transmit(now, &mut out));
+    let some = out.copy_to_bytes(out.remaining());
+    pair.a.receive(now, &some).unwrap();
+    pair.b.session.reply(asked, bytes_of(500_000));
+    // The close passes another part of the message, which isn't taken any more.
+    pair.a.session.close(CloseReason::Stopping);
+    let close = pair.a.transmit(now);
+    let mut out = Output::new();
+    assert!(pair.b.session.poll_transmit(now, &mut out));
+    let more = out.copy_to_bytes(out.remaining());
+    pair.a.receive(now, &more).unwrap();
+    pair.b.receive(now, &close).unwrap();
+    pair.settle();
+    assert!(pair.a.session.is_closed() && pair.b.session.is_closed());
+    assert_eq!(pair.a.take_tokens(), [0]);
+    assert_eq!(pair.a.session.end().len(), 0);
+    assert_eq!(pair.b.session.end().len(), 1);
+    for (sender, receiver) in [(&pair.a, &pair.b), (&pair.b, &pair.a)] {
+        let sent = total(sender.session.outbound_routes());
+        assert_eq!(sent, total(receiver.session.inbound_routes()));
+    }
+    assert_eq!(total(pair.b.session.outbound_routes()), [1, 0, 1, 0, 0]);
 }

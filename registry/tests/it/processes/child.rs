@@ -19,8 +19,8 @@ use futures_util::future::{join_all, pending};
 use super::{
     support::SECRET,
     talk::{
-        AskOther, Begin, Echo, Echoed, Hang, Hold, Holding, Known, Note, Notes, TakeTally, Tally,
-        TellAll, TellOther, Wait, Who, Work, traffic,
+        AskOther, Begin, Block, Echo, Echoed, Hang, Hold, Holding, Known, Note, Notes, TakeTally,
+        Tally, TellAll, TellOther, Wait, Who, Work, traffic,
     },
 };
 
@@ -179,6 +179,17 @@ struct Robot {
     tally: Rc<RefCell<Tally>>,
 }
 
+/// Whether this process has a handler for it.
+fn is_sigterm_caught() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigCgt:"))
+        .unwrap();
+    let mask = u64::from_str_radix(mask.trim(), 16).unwrap();
+    mask & (1 << (15 - 1)) != 0
+}
+
 thread_local! {
     /// Of all components of the thread: handlers without a component's state count here.
     static HOLDING: RefCell<u64> = const { RefCell::new(0) };
@@ -225,6 +236,18 @@ impl Robot {
 
     #[botzilla::handler]
     fn hang(&mut self, _: Hang) {
+        loop {
+            std::thread::park();
+        }
+    }
+
+    /// Says so once a signal would be heard, which no other test's orders expect.
+    #[botzilla::handler]
+    fn block(&mut self, _: Block) {
+        while !is_sigterm_caught() {
+            std::thread::yield_now();
+        }
+        say("blocks");
         loop {
             std::thread::park();
         }

@@ -69,14 +69,14 @@ fn what_a_process_does_not_have_or_take_is_said_with_what_it_has() {
         assert!(
             error
                 .to_string()
-                .contains("it handles AskOther, Begin, Echo"),
+                .contains("it handles AskOther, Begin, Block"),
             "{error}"
         );
         let error = drive.tell(Unheard {}).await.unwrap().await.unwrap_err();
         assert!(
             error
                 .to_string()
-                .contains("it handles AskOther, Begin, Echo"),
+                .contains("it handles AskOther, Begin, Block"),
             "{error}"
         );
 

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::{
     support::{RegistryProcess, SLACK, list, names, run, seconds, until, until_listed, who},
-    talk::{Echo, Hang, Holding, Wait, Work, kind},
+    talk::{Block, Echo, Hang, Holding, Wait, Work, kind},
 };
 
 type InFlight<R> = Vec<tokio::task::JoinHandle<Result<R, botzilla::CallError>>>;
@@ -159,6 +159,26 @@ fn a_process_that_gets_sigterm_ends_cleanly_and_is_gone_from_the_list_at_once() 
         assert!(busy.process.ended(seconds(10)).await.success());
         let took = since.elapsed();
         assert!(took < seconds(5) + SLACK, "{took:?}");
+        node.shutdown(Duration::ZERO).await;
+    });
+}
+
+#[test]
+fn a_process_whose_thread_a_component_blocks_ends_in_time_when_it_gets_sigterm() {
+    run(async {
+        let registry = RegistryProcess::fresh().await;
+        let mut process = registry.node("drive").await;
+        let node = registry.here().await;
+        let asks = in_flight([node.component("drive").ask(Block {}).within(seconds(60))]);
+        process.process.says("blocks").await;
+        let since = Instant::now();
+        process.process.terminate();
+        let ended = process.process.ended(seconds(12)).await;
+        let took = since.elapsed();
+        assert_eq!(ended.code(), Some(2), "{ended:?}");
+        assert!(took < seconds(8) + SLACK, "{took:?}");
+        let lost = outcomes(asks).await.remove(0).unwrap_err();
+        assert_eq!(kind(lost.reason()), "disconnected, may have run", "{lost}");
         node.shutdown(Duration::ZERO).await;
     });
 }

@@ -49,6 +49,10 @@ pub(crate) struct Holding {}
 #[botzilla::message]
 pub(crate) struct Wait {}
 
+/// Blocks its thread for good, and says so on the process's stdout.
+#[botzilla::message(reply = ())]
+pub(crate) struct Block {}
+
 /// Blocks the thread for ever.
 #[botzilla::message]
 pub(crate) struct Hang {}
@@ -184,7 +188,7 @@ pub(crate) fn kind(reason: &Reason) -> String {
         Reason::NotConnected(_) => "not connected".to_owned(),
         Reason::NoSuchComponent { .. } => "no such component".to_owned(),
         Reason::Expired { .. } => "expired".to_owned(),
-        Reason::Stopped(_) => "stopped".to_owned(),
+        Reason::Stopped { .. } => "stopped".to_owned(),
         other => other.to_string(),
     }
 }

@@ -58,8 +58,9 @@ fn few() -> Limits {
 
 fn recorded() -> Recorder {
     let pair = Pair::with(&few(), &few());
-    let about = "A session, from its keys on, record by record in the order in which they were sent. Both ends\n\
-        granted 4 messages a target, else the defaults.";
+    let about = "A session: what the handshake's messages are made of, these, the keys that come of them, and\n\
+        then record by record in the order in which they were sent. Both ends granted 4 messages a\n\
+        target, else the defaults.";
     let messages = handshake_messages(Lane::Control, &few(), &few(), Instant::now());
     Recorder {
         pair,

@@ -14,7 +14,7 @@ pub(super) struct Tape {
 }
 
 impl Tape {
-    /// Begins with the keys, which are computed by hand from the handshake's messages, so that the
+    /// Begins with what the keys are made of and the keys, which are computed by hand, so that the
     /// vectors don't only repeat what the crate does.
     pub(super) fn new(about: &str, handshake: &[Bytes]) -> Self {
         let mut out = Vectors::new(&format!(
@@ -23,12 +23,7 @@ impl Tape {
              payload are in it, and the tag; their payloads' bytes are 00 01 02 .. ff 00 01 .. from the\n\
              payload's beginning on."
         ));
-        let parts: Vec<&[u8]> = handshake.iter().map(|message| &message[..]).collect();
-        let transcript = by_hand::sha256(&parts);
-        let keys = ["botzilla 1 dialler records", "botzilla 1 acceptor records"]
-            .map(|label| by_hand::hkdf(&transcript, &[7; 32], label));
-        out.hex("dialler's record key", &keys[0]);
-        out.hex("acceptor's record key", &keys[1]);
+        let keys = keys(&mut out, handshake);
         let next = [0; 2];
         Self { out, keys, next }
     }
@@ -66,4 +61,33 @@ impl Tape {
     pub(super) fn check(&self, file: &str) {
         self.out.check(file);
     }
+}
+
+/// Writes down the handshake, and the keys of both ends' records, which come of it by hand.
+fn keys(out: &mut Vectors, messages: &[Bytes]) -> [[u8; 32]; 2] {
+    const SECRET: [u8; 32] = [7; 32];
+    let m: [&[u8]; 4] = std::array::from_fn(|n| &messages[n][..]);
+    assert_eq!(messages.len(), 4);
+    // What is stated is what went in: the proofs would be others with another secret.
+    assert_eq!(m[2], by_hand::proof(3, &SECRET, &m[..2], &[]));
+    assert_eq!(m[3], by_hand::proof(4, &SECRET, &m[..3], &[]));
+    out.hex("secret key", &SECRET);
+    for (who, hello, node) in [("dialler", m[0], 1), ("acceptor", m[1], 2)] {
+        let (nonce, id) = ([node; 32], [node; 16]);
+        let fields = [by_hand::field(1, &nonce), by_hand::field(2, &id)].concat();
+        assert!(hello[by_hand::HEADER..].starts_with(&fields));
+        out.hex(&format!("{who}'s nonce"), &nonce);
+        out.hex(&format!("{who}'s node"), &id);
+    }
+    for (n, message) in (1..).zip(m) {
+        out.hex(&format!("m{n}"), message);
+    }
+    let transcript = by_hand::sha256(&m);
+    out.hex("SHA-256(m1 m2 m3 m4)", &transcript);
+    ["dialler", "acceptor"].map(|who| {
+        let label = format!("botzilla 1 {who} records");
+        let key = by_hand::hkdf(&transcript, &SECRET, &label);
+        out.hex(&format!("{who}'s record key"), &key);
+        key
+    })
 }
