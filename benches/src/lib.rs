@@ -7,6 +7,7 @@
 pub mod botz;
 pub mod plain;
 pub mod process;
+pub mod stream;
 
 /// How many asks are under way at once in the pipelined work.
 pub const IN_FLIGHT: usize = 128;
