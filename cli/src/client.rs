@@ -12,8 +12,10 @@ use crate::error::CliError;
 
 /// What its goodbyes may take when all is done.
 const GOODBYE: Duration = Duration::from_millis(200);
-/// Of the time that is left, what a registry may wait with an answer; the rest is for the way.
-const PATIENCE: f64 = 0.9;
+/// Of the time that is left, what is kept for the way of a registry's answer that comes at the last moment..
+const FOR_THE_WAY: f64 = 0.25;
+/// .. and no more than this.
+const AT_MOST_FOR_THE_WAY: Duration = Duration::from_millis(500);
 
 pub(crate) struct Client {
     node: Node,
@@ -124,8 +126,11 @@ impl Client {
         self.node.shutdown(GOODBYE).await;
     }
 
+    /// What the registry may wait with its answer.
     fn patience_ms(&self) -> u64 {
-        u64::try_from(self.left().mul_f64(PATIENCE).as_millis()).unwrap_or(u64::MAX)
+        let left = self.left();
+        let for_the_way = left.mul_f64(FOR_THE_WAY).min(AT_MOST_FOR_THE_WAY);
+        u64::try_from(left.saturating_sub(for_the_way).as_millis()).unwrap_or(u64::MAX)
     }
 
     fn no_answer(&self, reason: &Reason) -> CliError {

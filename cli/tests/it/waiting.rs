@@ -25,17 +25,20 @@ fn a_registry_that_is_not_there_yet_is_waited_for() {
 #[test]
 fn a_registry_that_may_not_know_all_yet_says_so() {
     let registry = Registry::start(botzilla("registry --listen 127.0.0.1:0"));
-    let text = botzilla("list --timeout 500ms").at(&registry).run();
+    // All at once: the registry knows all after 10 s.
+    let text = botzilla("list --timeout 3s").at(&registry).start();
+    let json = botzilla("list --timeout 3s --json").at(&registry).start();
+    let nobody = botzilla("call arm GetPlace --timeout 3s")
+        .at(&registry)
+        .start();
+    let (text, json, nobody) = (text.end(), json.end(), nobody.end());
     assert_eq!((text.code, &*text.out), (0, "no components\n"), "{text:?}");
     assert!(
         text.err.starts_with("note: the registry has just started"),
         "{text:?}"
     );
-    let json = botzilla("list --timeout 500ms").at(&registry).json();
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(json["recovering"], true);
-    let nobody = botzilla("call arm GetPlace --timeout 500ms")
-        .at(&registry)
-        .run();
     assert_eq!(nobody.code, 1, "{nobody:?}");
     assert!(
         nobody.err.contains("the registry has just started"),
