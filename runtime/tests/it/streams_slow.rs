@@ -16,6 +16,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    task::JoinSet,
 };
 
 use crate::{
@@ -48,15 +49,20 @@ impl Direction {
     }
 }
 
-/// Stands before a node; what goes to it and what comes from it pass through a link of both.
-async fn slowed(registry: &RunningRegistry, [to, from]: [&Arc<Direction>; 2]) -> Node {
+/// Stands before a node, as long as the set lives; what goes to it and what comes from it pass through a link of both.
+async fn slowed(
+    registry: &RunningRegistry,
+    [to, from]: [&Arc<Direction>; 2],
+    proxies: &mut JoinSet<()>,
+) -> Node {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let node = config(registry.address()).advertise([address.to_string()]);
     let node = started(node).await;
     let target = node.address().unwrap();
     let (to, from) = (Arc::clone(to), Arc::clone(from));
-    tokio::spawn(async move {
+    proxies.spawn(async move {
+        let mut carried = JoinSet::new();
         while let Ok((near, _)) = listener.accept().await {
             let Ok(far) = connect(target).await else {
                 continue;
@@ -64,8 +70,8 @@ async fn slowed(registry: &RunningRegistry, [to, from]: [&Arc<Direction>; 2]) ->
             near.set_nodelay(true).unwrap();
             let (near_in, near_out) = near.into_split();
             let (far_in, far_out) = far.into_split();
-            tokio::spawn(carry(near_in, far_out, Arc::clone(&to)));
-            tokio::spawn(carry(far_in, near_out, Arc::clone(&from)));
+            carried.spawn(carry(near_in, far_out, Arc::clone(&to)));
+            carried.spawn(carry(far_in, near_out, Arc::clone(&from)));
         }
     });
     node
@@ -148,8 +154,9 @@ fn over_a_slow_link_a_large_item_leaves_room_for_asks_and_an_urgent_broadcast() 
     run_apart(async {
         let registry = registry().await;
         let (there, back) = (Arc::default(), Arc::default());
-        let far = slowed(&registry, [&there, &back]).await;
-        let near = slowed(&registry, [&back, &there]).await;
+        let mut proxies = JoinSet::new();
+        let far = slowed(&registry, [&there, &back], &mut proxies).await;
+        let near = slowed(&registry, [&back, &there], &mut proxies).await;
         large_item_and_asks(&near, &far).await;
         near.shutdown(SOON).await;
         far.shutdown(SOON).await;
