@@ -61,6 +61,7 @@ pub(crate) struct BulkLink {
     session: Mutex<Option<Box<StreamSession>>>,
 }
 
+#[derive(Default)]
 struct Orders {
     list: Vec<Order>,
     /// The driver's, if it sleeps: who adds an order takes it and wakes.
@@ -68,6 +69,23 @@ struct Orders {
     has_ended: bool,
     is_draining: bool,
     close: Option<CloseReason>,
+}
+
+impl Orders {
+    /// Adds an order. Who subscribes and leaves before the driver has looked has asked for nothing:
+    /// so there are no more orders than there are subscriptions, however fast they come and go. The
+    /// order that this undoes comes back.
+    fn add(&mut self, order: Order) -> Option<Order> {
+        if let Order::Unsubscribe { feed } = &order {
+            let begins = |it: &Order| matches!(it, Order::Subscribe { feed: begun, .. } if begun.number == *feed);
+            // The latest are the likeliest to be left.
+            if let Some(at) = self.list.iter().rposition(begins) {
+                return Some(self.list.remove(at));
+            }
+        }
+        self.list.push(order);
+        None
+    }
 }
 
 /// Something to be done on a connection.
@@ -118,13 +136,7 @@ impl BulkLink {
             dialled: established.dialled,
             payload_max: established.peer_limits.payload,
             is_open: AtomicBool::new(true),
-            orders: Mutex::new(Orders {
-                list: Vec::new(),
-                waker: None,
-                has_ended: false,
-                is_draining: false,
-                close: None,
-            }),
+            orders: Mutex::default(),
             last_heard: Mutex::new(now),
             session: Mutex::new(Some(Box::new(StreamSession::new(established, limits, now)))),
         }
@@ -149,8 +161,11 @@ impl BulkLink {
             drop(order);
             return Err(Gone);
         }
-        orders.list.push(order);
-        Ok(orders.waker.take())
+        let undone = orders.add(order);
+        let waker = orders.waker.take();
+        drop(orders);
+        drop(undone);
+        Ok(waker)
     }
 
     fn tell(&self, change: impl FnOnce(&mut Orders)) {
@@ -319,5 +334,47 @@ impl fmt::Debug for BulkLink {
             .field("peer", &self.peer)
             .field("open", &self.is_open())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::stream::Mode;
+
+    use super::*;
+
+    #[test]
+    fn who_leaves_before_the_driver_has_looked_leaves_no_orders() {
+        let mut orders = Orders::default();
+        let subscribe = |number| Order::Subscribe {
+            feed: FeedRef {
+                number,
+                inbox: Weak::new(),
+                name: "clock/tick".into(),
+            },
+            request: Box::new(Subscribe {
+                component: wire::Name::new("clock").unwrap(),
+                stream: wire::Name::new("tick").unwrap(),
+                subscriber: None,
+                encoding: wire::Encoding::Bincode,
+                fingerprint: None,
+                mode: Mode::Latest,
+                depth: 1,
+                keep_last: 0,
+                interval: std::time::Duration::ZERO,
+                items: 1,
+                bytes: 1,
+            }),
+        };
+        orders.add(subscribe(0));
+        for feed in 1..10_000 {
+            assert!(orders.add(subscribe(feed)).is_none());
+            assert!(orders.add(Order::Unsubscribe { feed }).is_some());
+        }
+        assert_eq!(orders.list.len(), 1);
+        // One that the driver has begun is to be ended by it.
+        orders.list.clear();
+        assert!(orders.add(Order::Unsubscribe { feed: 0 }).is_none());
+        assert_eq!(orders.list.len(), 1);
     }
 }
