@@ -46,6 +46,14 @@ impl Ambient {
         CURRENT.with_borrow(Option::is_some)
     }
 
+    /// Whether a component waits for the code that runs now.
+    pub(crate) fn holds_up(component: &Name) -> bool {
+        CURRENT.with_borrow(|current| {
+            let current = current.as_ref();
+            current.is_some_and(|ambient| ambient.waits_already(component))
+        })
+    }
+
     /// The path that a nested ask carries: all who wait once this handler waits too.
     pub(crate) fn nested_path(&self) -> Arc<[Name]> {
         self.path

@@ -223,13 +223,17 @@ pub enum EndCode {
     Stopped,
     /// 8: the subscriber wanted it so.
     Unsubscribed,
+    /// 9: an item is larger than the subscriber takes.
+    TooLarge,
+    /// 10: an item can't be put into the subscriber's encoding.
+    CannotEncode,
     /// A number from a later version.
     Unknown(u16),
 }
 
 impl EndCode {
     /// Every code that this version knows, by number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::PublisherGone,
         Self::NoSuchStream,
         Self::WrongSchema,
@@ -238,6 +242,8 @@ impl EndCode {
         Self::TooMany,
         Self::Stopped,
         Self::Unsubscribed,
+        Self::TooLarge,
+        Self::CannotEncode,
     ];
 
     /// The number on the wire.
@@ -251,6 +257,8 @@ impl EndCode {
             Self::TooMany => 6,
             Self::Stopped => 7,
             Self::Unsubscribed => 8,
+            Self::TooLarge => 9,
+            Self::CannotEncode => 10,
             Self::Unknown(number) => number,
         }
     }
@@ -275,6 +283,8 @@ impl fmt::Display for EndCode {
             Self::TooMany => "too many",
             Self::Stopped => "stopped",
             Self::Unsubscribed => "unsubscribed",
+            Self::TooLarge => "too large",
+            Self::CannotEncode => "can't encode",
             Self::Unknown(number) => return write!(f, "end {number}"),
         };
         f.write_str(text)

@@ -20,11 +20,17 @@ pub(crate) struct After {
     /// Publishers that a subscriber has room for again.
     pub(crate) rooms: Vec<Arc<Source>>,
     bodies: Vec<Body>,
+    /// What is to be logged: who listens to that may do anything as well.
+    notes: Vec<Box<dyn FnOnce() + Send>>,
 }
 
 impl After {
     pub(crate) fn drop_body(&mut self, body: Body) {
         self.bodies.push(body);
+    }
+
+    pub(crate) fn log(&mut self, note: impl FnOnce() + Send + 'static) {
+        self.notes.push(Box::new(note));
     }
 }
 
@@ -33,6 +39,7 @@ impl Drop for After {
         self.wakers.drain(..).for_each(Waker::wake);
         self.pokes.drain(..).for_each(|poke| poke.notify_one());
         self.rooms.drain(..).for_each(|source| source.has_room());
+        self.notes.drain(..).for_each(|note| note());
         if !self.waste.is_empty() {
             contain::drop_value(mem::take(&mut self.waste));
         }

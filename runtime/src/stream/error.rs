@@ -40,11 +40,23 @@ pub enum PublishError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// A reliable subscriber is full; only `try_send` says so, `send` waits.
+    /// A reliable subscriber is full; `try_send` says so, and `send_within` after its time. `send`
+    /// waits.
     #[error("{stream}: a reliable subscriber is full")]
     Full {
         /// The stream.
         stream: String,
+    },
+    /// A reliable subscriber is full, and can take nothing before this `send` is over: it is a stream
+    /// handler of a component that waits for the handler that sends, or of that component itself.
+    #[error(
+        "{stream}: it would wait for itself: the stream handler of {subscriber} is full, and has no turn before this send is over; send from a spawned task, or let it subscribe to the latest items"
+    )]
+    Cycle {
+        /// The stream.
+        stream: String,
+        /// The component whose stream handler is full.
+        subscriber: String,
     },
     /// The item can't be encoded.
     #[error("{stream}: the item can't be encoded: {reason}")]
@@ -74,7 +86,7 @@ pub enum SendError {
     },
 }
 
-/// An item that `try_send` didn't publish: it comes back.
+/// An item that `try_send` or `send_within` didn't publish: it comes back.
 #[derive(Debug)]
 pub struct TrySendError<T> {
     /// The item, unsent.
@@ -168,6 +180,14 @@ pub enum StreamReason {
         /// Why.
         reason: String,
     },
+    /// An item was larger than this subscriber's node takes: it is missed, as are those until the
+    /// subscription has begun again.
+    #[error("an item is too large for this subscriber: {0}")]
+    TooLarge(String),
+    /// An item can't be put into the encoding of this subscriber, such as an infinity into JSON: it is
+    /// missed, as are those until the subscription has begun again.
+    #[error("an item can't be encoded for this subscriber: {0}")]
+    CannotEncode(String),
     /// Something a later version of the protocol says.
     #[error("ended with code {code}{}", Detail(.detail))]
     Unknown {

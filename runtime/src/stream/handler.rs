@@ -239,6 +239,7 @@ impl Streams {
             let selector = route.selector.clone().ok()?;
             let mut wish = route.wish.clone();
             wish.subscriber = Some(hosted.name.clone());
+            wish.by_handler = true;
             Some(subscribe::begin(&shared.node, selector, wish))
         });
         Self {

@@ -12,13 +12,16 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::Waker,
     time::Instant,
 };
 
-use botzilla_wire::{EndCode, NodeId, stream::Granted};
+use botzilla_wire::{
+    EndCode, NodeId,
+    stream::{Granted, Mode},
+};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
@@ -43,6 +46,8 @@ pub(crate) struct Inbox {
     pub(crate) poke: Arc<Notify>,
     /// How many tracks have something to be taken.
     ready: AtomicUsize,
+    /// It was logged that it gets less than it asked for.
+    has_noted: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -91,6 +96,7 @@ impl Inbox {
             wish,
             poke: Arc::default(),
             ready: AtomicUsize::new(0),
+            has_noted: AtomicBool::new(false),
             state: Mutex::default(),
         })
     }
@@ -181,6 +187,20 @@ impl Inbox {
         };
         track.opened(granted);
         true
+    }
+
+    /// Logs once that what was to be reliable is published as latest.
+    pub(crate) fn note_mode(&self, name: &str, granted: &Granted, after: &mut After) {
+        let is_less = self.wish.mode == Some(Mode::Reliable) && granted.mode == Mode::Latest;
+        if is_less && !self.has_noted.swap(true, Ordering::Relaxed) {
+            let stream = name.to_owned();
+            after.log(move || {
+                tracing::warn!(
+                    stream,
+                    "it was subscribed to as reliable, and is published as latest: items may be missed"
+                );
+            });
+        }
     }
 
     /// Whether a reliable publisher may push; if not, it will be told when it may.

@@ -12,9 +12,10 @@ use super::{
     after::After,
     inbox::{Arrival, Ended, Inbox, Pushed, Room},
     item::Body,
-    kind::Prepared,
+    kind::{Obstacle, Prepared},
     qos::Thinning,
     source::{Source, who},
+    wish::Wish,
 };
 use crate::link::{BulkLink, Order};
 
@@ -31,6 +32,8 @@ pub(crate) struct Port {
     /// Since when it has been found full.
     pub(crate) full_since: Option<Instant>,
     pub(crate) component: Option<Name>,
+    /// Its items are taken in the component's turns.
+    pub(crate) by_handler: bool,
     pub(crate) node: NodeId,
     pub(crate) depth: u32,
     pub(crate) sent: u64,
@@ -50,7 +53,7 @@ impl Port {
         to: To,
         encoding: Option<Encoding>,
         granted: &Granted,
-        component: Option<Name>,
+        wish: &Wish,
         node: NodeId,
     ) -> Self {
         Self {
@@ -61,7 +64,8 @@ impl Port {
             thinning: Thinning::new(granted.interval),
             thinned: 0,
             full_since: None,
-            component,
+            component: wish.subscriber.clone(),
+            by_handler: wish.by_handler,
             node,
             depth: granted.depth,
             sent: 0,
@@ -88,6 +92,15 @@ impl Port {
             To::Here(inbox, name) => inbox.queued(name),
             To::There(remote) => remote.queued(),
         }
+    }
+
+    /// What keeps an item from it that others get.
+    pub(crate) fn obstacle(&self, item: &Prepared) -> Option<Obstacle> {
+        let max = match &self.to {
+            To::Here(..) => usize::MAX,
+            To::There(remote) => remote.link.payload_max(),
+        };
+        item.obstacle(self.encoding, max)
     }
 
     /// Whether there is room for an item of so many bytes; if not, the source will be told.
@@ -204,6 +217,23 @@ struct Waiting {
     is_gone: bool,
 }
 
+impl Waiting {
+    /// Drops the oldest for one of so many bytes; how many. What the session holds it drops itself:
+    /// only what hasn't got there is bounded here.
+    fn make_room(&mut self, depth: usize, len: usize, bytes_max: usize) -> u64 {
+        let mut dropped = 0;
+        while self.queue.len() >= depth || self.bytes.saturating_add(len) > bytes_max {
+            let Some(oldest) = self.queue.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.payload.len();
+            self.thinned += oldest.thinned;
+            dropped += 1;
+        }
+        dropped
+    }
+}
+
 impl RemotePort {
     pub(crate) fn new(
         link: &Arc<BulkLink>,
@@ -250,26 +280,14 @@ impl RemotePort {
     }
 
     fn push(self: &Arc<Self>, mut out: Outgoing, after: &mut After) -> Pushed {
-        if out.payload.len() > self.link.payload_max() {
-            // Its node takes less than ours allows. The item's number will be told as missed.
-            tracing::debug!(stream = %self.source.name(), len = out.payload.len(), "an item is too large for a subscriber");
-            self.state.lock().thinned += out.thinned;
-            return Pushed::Taken(1);
-        }
         let mut dropped = 0;
         let is_told = {
             let mut state = self.state.lock();
             if state.is_gone {
                 return Pushed::Gone;
             }
-            // What the session holds it drops itself: only what hasn't got there is bounded here.
-            while self.mode == Mode::Latest && state.queue.len() >= self.depth {
-                let Some(oldest) = state.queue.pop_front() else {
-                    break;
-                };
-                state.bytes -= oldest.payload.len();
-                state.thinned += oldest.thinned;
-                dropped += 1;
+            if self.mode == Mode::Latest {
+                dropped = state.make_room(self.depth, out.payload.len(), self.queue_max);
             }
             // What was left out before the dropped ones is told with the one that is first now.
             let thinned = std::mem::take(&mut state.thinned);
@@ -332,5 +350,36 @@ impl RemotePort {
             return Some(&self.source);
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn the_latest_that_wait_are_bounded_in_items_and_in_bytes() {
+        let mut waiting = Waiting::default();
+        let mut push = |seq, len: usize| {
+            let dropped = waiting.make_room(4, len, 100);
+            let payload = Bytes::from(vec![0; len]);
+            waiting.bytes += len;
+            waiting.queue.push_back(Outgoing {
+                seq,
+                thinned: 1,
+                published: Instant::now(),
+                payload,
+            });
+            assert!(waiting.queue.len() == 1 || waiting.bytes <= 100);
+            (dropped, waiting.queue.len(), waiting.thinned)
+        };
+        for seq in 0..4 {
+            assert_eq!(push(seq, 10).0, 0);
+        }
+        assert_eq!(push(4, 10), (1, 4, 1), "four are as many as may wait");
+        assert_eq!(push(5, 90), (3, 2, 4), "more would be too many bytes");
+        assert_eq!(push(6, 500), (2, 1, 6), "one item always may");
     }
 }

@@ -1,6 +1,6 @@
 //! How a publisher treats subscribers that don't keep up.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use botzilla_wire::stream::Mode;
 
@@ -29,14 +29,31 @@ const DEPTH: u32 = 64;
 /// | publisher | subscriber | what happens when the subscriber is full |
 /// | --- | --- | --- |
 /// | latest | as published, latest | the oldest item is dropped; the next says how many were missed |
-/// | latest | reliable | the same: the publisher never waits; it is logged once, and `missed` tells |
-/// | reliable, wait | as published, reliable | `send` waits, for as long as it takes; nothing is lost |
+/// | latest | reliable | the same: the publisher never waits, `missed` tells, and the subscriber's node logs once that it isn't reliable |
+/// | reliable, wait | as published, reliable | `send` waits, for as long as it takes; nothing is lost. After 1 s, and each 10 s, it is logged who is waited for. `send_within` waits for so long and gives the item back |
+/// | reliable, wait | a stream handler that has no turn before this `send` is over: of the component that sends, or of one that waits for it | [`SendError::Cycle`](crate::SendError::Cycle) at once: it would wait for itself |
 /// | reliable, cut off | as published, reliable | `send` waits for at most `after`; then the subscriber is cut off, sees that as an error, and subscribes again |
 /// | reliable | latest | the oldest item is dropped and counted; the publisher never waits for this one |
+///
+/// And whether it is full or not:
+///
+/// | publisher | subscriber | what happens |
+/// | --- | --- | --- |
+/// | an item that JSON can't carry (an infinity), or that is too large as JSON | reads JSON, as tools do | the others get it. This one's subscription ends with [`CannotEncode`](crate::StreamReason::CannotEncode) or [`TooLarge`](crate::StreamReason::TooLarge) after what waits, and begins again; the item is missed |
+/// | an item that can't be encoded, or is too large, as the stream's own subscribers read it | any that isn't of its process | `send` fails, and nobody got it |
+/// | an item larger than the `stream_payload` of the subscriber's node | on that node | as with JSON: `TooLarge`, and the item is missed |
+/// | keeps items | wants them, and a rate | those that are kept come at once; the rate counts from the first that is new |
+/// | keeps items, of which the newest can't reach it | wants them | an error that says so, once; it is tried again each second at the latest, and begins with the next that can |
+/// | gone, not there yet, or on a node that can't be reached | any | nothing comes, `publishers` doesn't list it, and it is tried again for as long as the subscription lives |
 ///
 /// A rate limit thins the stream at the publisher before any of this; what it left out is counted
 /// apart from what was missed. Items of before the subscription are given if the publisher keeps
 /// them and the subscriber wants them, whichever is fewer. A depth of 0 is one of 1.
+///
+/// A depth bounds what waits for a subscriber within a process. Between nodes it bounds what waits at
+/// the publisher; as many may be on their way or wait at the subscriber besides (at least 64 for one
+/// that takes the latest, whose own queue then drops all but its depth), so up to twice the depth in
+/// all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Qos {
     pub(crate) mode: Mode,
@@ -101,6 +118,14 @@ impl Qos {
         self
     }
 
+    /// When a subscriber that has been full since then is cut off, and after how long; none: never.
+    pub(crate) fn cut_off(&self, since: Instant) -> Option<(Instant, Duration)> {
+        match self.when_full {
+            WhenFull::Wait => None,
+            WhenFull::CutOff { after } => Some((since.checked_add(after)?, after)),
+        }
+    }
+
     /// Whether a full subscriber holds the publisher up, at least for a time.
     pub const fn is_reliable(&self) -> bool {
         matches!(self.mode, Mode::Reliable)
@@ -119,7 +144,7 @@ impl Default for Qos {
 pub(crate) struct Thinning {
     interval: Duration,
     /// When the next one may go; none before the first.
-    due: Option<std::time::Instant>,
+    due: Option<Instant>,
 }
 
 impl Thinning {
@@ -131,12 +156,12 @@ impl Thinning {
     }
 
     /// Whether an item may go now.
-    pub(crate) fn is_due(&self, now: std::time::Instant) -> bool {
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
         self.interval.is_zero() || self.due.is_none_or(|due| now >= due)
     }
 
     /// An item goes now.
-    pub(crate) fn goes(&mut self, now: std::time::Instant) {
+    pub(crate) fn goes(&mut self, now: Instant) {
         if self.interval.is_zero() {
             return;
         }
@@ -153,8 +178,6 @@ impl Thinning {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[test]

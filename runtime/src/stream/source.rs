@@ -4,36 +4,44 @@
 //! subscriber has room, encodes outside of the lock what isn't encoded yet, and then pushes. So a
 //! `send` that is dropped while it waits has published nothing.
 
+mod places;
+mod tell;
+
 use std::{
+    any::Any,
     collections::VecDeque,
     fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use botzilla_wire::{
     Encoding, EndCode, Limits, Name, NodeId,
-    stream::{End, Granted, Mode, Subscribe, SubscriberId},
+    stream::{End, Mode},
 };
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    Qos, SendError, WhenFull,
+    Qos, SendError,
     after::After,
     error::full_for,
-    inbox::{Ended, Inbox, Place, Room},
-    item::Origin,
-    kind::{Kind, Prepared, slot},
+    inbox::Room,
+    item::{Body, Origin},
+    kind::{Kind, Obstacle, Prepared, slot},
     name::StreamName,
-    port::{Port, RemotePort, To},
-    report::{StreamReport, SubscriberReport},
-    wish::{AS_PUBLISHED, Form, Wish},
+    port::Port,
 };
-use crate::{StreamCounters, directory::facts::StreamFacts, hosted::Hosted, link::BulkLink};
+use crate::{ambient::Ambient, hosted::Hosted};
+
+/// How long a `send` waits before that is logged.
+const LONG: Duration = Duration::from_secs(1);
+/// The same thing of one stream is logged this often at most.
+const SELDOM: Duration = Duration::from_secs(10);
 
 /// Somebody subscribes, or items are kept: publishing is more than counting.
 const HEARD: u64 = 1 << 63;
@@ -52,6 +60,8 @@ pub(crate) struct Source {
     state: Mutex<State>,
     /// A subscriber that was full no longer is.
     room: Notify,
+    /// When it was last logged that a `send` waits.
+    complained: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -61,6 +71,10 @@ struct State {
     kept: VecDeque<Kept>,
     /// How long the last item was, by encoding: the next one is likely as long.
     lengths: [usize; 2],
+    /// How many subscribers of each encoding are about to have a place.
+    joining: [u32; 2],
+    /// When it was last logged that a subscriber can't get an item that others get.
+    obstructed: Option<Instant>,
 }
 
 /// An item for those who subscribe later.
@@ -72,11 +86,24 @@ struct Kept {
 
 /// Why an item wasn't published at once.
 pub(crate) enum NotYet {
-    /// A subscriber is full; it will be cut off then, if that was said.
-    Full {
-        until: Option<Instant>,
-    },
+    Full(Full),
     Failed(SendError),
+}
+
+/// A subscriber is full.
+pub(crate) struct Full {
+    /// It will be cut off then, if that was said.
+    pub(crate) until: Option<Instant>,
+    /// It has no room before the code that sends is done: there is nothing to wait for.
+    pub(crate) is_cycle: bool,
+    component: Option<Name>,
+    node: NodeId,
+}
+
+impl Full {
+    pub(crate) fn who(&self) -> String {
+        who(self.component.as_ref(), self.node)
+    }
 }
 
 impl Source {
@@ -102,6 +129,7 @@ impl Source {
             count: AtomicU64::new(heard),
             state: Mutex::default(),
             room: Notify::new(),
+            complained: Mutex::default(),
         })
     }
 
@@ -119,10 +147,22 @@ impl Source {
         }
     }
 
+    pub(crate) fn cycle_error(&self, full: &Full) -> SendError {
+        SendError::Cycle {
+            stream: self.text(),
+            subscriber: full.who(),
+        }
+    }
+
     pub(crate) fn full_error(&self) -> SendError {
         SendError::Full {
             stream: self.text(),
         }
+    }
+
+    /// Whether publishing is more than counting.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.count.load(Ordering::Acquire) & HEARD != 0
     }
 
     /// Counts an item if that is all there is to do. Otherwise it is to be prepared and
@@ -155,22 +195,27 @@ impl Source {
             let length = state.lengths[slot(encoding)];
             drop(state);
             // Not under the lock: it may take milliseconds, and it is other people's code.
-            self.encode(item, encoding, length)
-                .map_err(NotYet::Failed)?;
+            let form = self.encode(&*item.shared, encoding, length);
+            match form {
+                Err(error) if encoding == self.kind.native() => {
+                    return Err(NotYet::Failed(error));
+                }
+                // Else it is a matter of those alone who would have it so.
+                form => item.set(encoding, form),
+            }
         }
     }
 
     fn encode(
         &self,
-        item: &mut Prepared,
+        item: &(dyn Any + Send + Sync),
         encoding: Encoding,
         length: usize,
-    ) -> Result<(), SendError> {
-        let bytes = (self.kind.encode)(&*item.shared, encoding, length).map_err(|reason| {
-            SendError::Codec {
-                stream: self.text(),
-                reason,
-            }
+    ) -> Result<Bytes, SendError> {
+        let bytes = (self.kind.encode)(item, encoding, length);
+        let bytes = bytes.map_err(|reason| SendError::Codec {
+            stream: self.text(),
+            reason,
         })?;
         if bytes.len() > self.payload_max {
             return Err(SendError::TooLarge {
@@ -179,8 +224,7 @@ impl Source {
                 max: self.payload_max,
             });
         }
-        item.bytes[slot(encoding)] = Some(bytes);
-        Ok(())
+        Ok(bytes)
     }
 
     /// Whether each reliable subscriber takes it. Who has been full for too long is cut off.
@@ -191,44 +235,68 @@ impl Source {
         now: Instant,
         after: &mut After,
     ) -> Result<(), NotYet> {
-        let mut is_full = false;
-        let mut until: Option<Instant> = None;
+        let mut full: Option<Full> = None;
         let mut out = Vec::new();
         for port in &mut state.ports {
-            if port.mode == Mode::Latest || !port.thinning.is_due(now) {
+            if port.mode == Mode::Latest
+                || !port.thinning.is_due(now)
+                || port.obstacle(item).is_some()
+            {
                 continue;
             }
             let len = port.encoding.map_or(0, |encoding| item.len(encoding));
             match port.room(len) {
                 Room::Free => port.full_since = None,
                 Room::Gone => out.push((port.number, None)),
-                Room::Full => match self.qos.when_full {
-                    WhenFull::Wait => is_full = true,
-                    WhenFull::CutOff { after } => {
-                        let end = *port.full_since.get_or_insert(now) + after;
-                        if now >= end {
-                            out.push((port.number, Some(after)));
-                        } else {
-                            is_full = true;
-                            until = Some(until.map_or(end, |until| until.min(end)));
-                        }
+                Room::Full => {
+                    let since = *port.full_since.get_or_insert(now);
+                    let cut_off = self.qos.cut_off(since);
+                    if let Some((end, time)) = cut_off
+                        && now >= end
+                    {
+                        out.push((port.number, Some(time)));
+                        continue;
                     }
-                },
+                    let holds_up = |component| Ambient::holds_up(component);
+                    let is_cycle = cut_off.is_none()
+                        && port.by_handler
+                        && port.component.as_ref().is_some_and(holds_up);
+                    let full = full.get_or_insert_with(|| Full {
+                        until: None,
+                        is_cycle: false,
+                        component: port.component.clone(),
+                        node: port.node,
+                    });
+                    if is_cycle {
+                        full.is_cycle = true;
+                        full.component.clone_from(&port.component);
+                    }
+                    if let Some((end, _)) = cut_off {
+                        full.until = Some(full.until.map_or(end, |until| until.min(end)));
+                    }
+                }
             }
         }
         for (number, cut_off) in out {
             if let Some(port) = self.take_port(state, number, after)
                 && let Some(time) = cut_off
             {
-                let (code, flush) = (EndCode::CutOff, false);
-                tracing::warn!(stream = %self.name(), subscriber = %port.who(), ?time, "a subscriber that was full was cut off");
-                self.end_port(port, code, full_for(time), flush, after);
+                let (stream, subscriber) = (self.text(), port.who());
+                after.log(move || {
+                    tracing::warn!(
+                        stream,
+                        subscriber,
+                        ?time,
+                        "a subscriber that was full was cut off"
+                    );
+                });
+                self.end_port(port, EndCode::CutOff, full_for(time), false, after);
             }
         }
-        if is_full {
-            return Err(NotYet::Full { until });
+        match full {
+            Some(full) => Err(NotYet::Full(full)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn push(self: &Arc<Self>, state: &mut State, item: &Prepared, now: Instant, after: &mut After) {
@@ -241,22 +309,26 @@ impl Source {
                 continue;
             }
             port.thinning.goes(now);
-            if !port.push(seq, now, item, after) {
-                gone.push(port.number);
+            if let Some(obstacle) = port.obstacle(item) {
+                gone.push((port.number, Some(obstacle)));
+            } else if !port.push(seq, now, item, after) {
+                gone.push((port.number, None));
             }
         }
-        for number in gone {
-            self.take_port(state, number, after);
-        }
-        for (length, bytes) in state.lengths.iter_mut().zip(&item.bytes) {
-            if let Some(bytes) = bytes {
-                *length = bytes.len();
+        for (number, obstacle) in gone {
+            if let Some(port) = self.take_port(state, number, after)
+                && let Some(obstacle) = obstacle
+            {
+                self.end_obstructed(state, port, seq, &obstacle, now, after);
             }
+        }
+        for (length, len) in state.lengths.iter_mut().zip(item.lengths()) {
+            *length = len.unwrap_or(*length);
         }
         if self.qos.keep_last > 0 {
             while state.kept.len() >= self.qos.keep_last as usize {
                 if let Some(kept) = state.kept.pop_front() {
-                    after.drop_body(super::item::Body::Shared(kept.item.shared));
+                    after.drop_body(Body::Shared(kept.item.shared));
                 }
             }
             state.kept.push_back(Kept {
@@ -267,6 +339,46 @@ impl Source {
         }
     }
 
+    /// A subscriber that can't get an item is told so, and may begin again after it.
+    fn end_obstructed(
+        &self,
+        state: &mut State,
+        port: Port,
+        seq: u64,
+        obstacle: &Obstacle,
+        now: Instant,
+        after: &mut After,
+    ) {
+        let text = format!("item {seq}: {}", obstacle.text);
+        if is_seldom(&mut state.obstructed, now) {
+            let (stream, subscriber, reason) = (self.text(), port.who(), text.clone());
+            after.log(move || {
+                tracing::warn!(
+                    stream,
+                    subscriber,
+                    reason,
+                    "a subscriber can't get an item that others get"
+                );
+            });
+        }
+        self.end_port(port, obstacle.code, text, true, after);
+    }
+
+    /// A `send` has waited since then: that is logged if it is long. When to look again.
+    pub(crate) fn complain(&self, full: &Full, since: Instant, now: Instant) -> Instant {
+        let waited = now.saturating_duration_since(since);
+        if waited < LONG {
+            return since + LONG;
+        }
+        if is_seldom(&mut self.complained.lock(), now) {
+            tracing::warn!(
+                stream = %self.name(), subscriber = full.who(), ?waited,
+                "a send waits for a reliable subscriber that is full and doesn't read"
+            );
+        }
+        now + SELDOM
+    }
+
     /// Waits until a subscriber that was full no longer is; made before one looks.
     pub(crate) fn room(&self) -> tokio::sync::futures::Notified<'_> {
         self.room.notified()
@@ -274,175 +386,6 @@ impl Source {
 
     pub(crate) fn has_room(&self) {
         self.room.notify_waiters();
-    }
-
-    // ---- subscribers ----------------------------------------------------------------------------
-
-    /// Gives a subscription of this process its place.
-    pub(crate) fn attach(self: &Arc<Self>, inbox: &Arc<Inbox>, after: &mut After) {
-        let number = next_number();
-        if !inbox.begin(number, &self.origin, Place::Here(Arc::clone(self))) {
-            return;
-        }
-        let wish = &inbox.wish;
-        let name = self.name().text();
-        let encoding = match self.form(&wish.form) {
-            Ok(encoding) => encoding,
-            Err(end) => return inbox.ended(name, number, ended(end), after),
-        };
-        let mut state = self.state.lock();
-        if state.has_ended {
-            drop(state);
-            let end = End::refused(EndCode::PublisherGone, "");
-            return inbox.ended(name, number, ended(end), after);
-        }
-        let granted = self.grant(&state, wish, encoding.unwrap_or(Encoding::Bincode));
-        if !inbox.opened(name, number, &granted) {
-            self.be_heard_by(&state);
-            return;
-        }
-        let to = To::Here(Arc::clone(inbox), Arc::clone(name));
-        let who = wish.subscriber.clone();
-        let port = Port::new(number, to, encoding, &granted, who, self.origin.node);
-        self.add(&mut state, port, &granted, after);
-    }
-
-    /// Gives a subscription of another node its place.
-    pub(crate) fn attach_remote(
-        self: &Arc<Self>,
-        link: &Arc<BulkLink>,
-        id: SubscriberId,
-        request: &Subscribe,
-        queue_max: usize,
-        after: &mut After,
-    ) -> Result<(Granted, Arc<RemotePort>), End> {
-        let encoding = self.kind.encoding(request.encoding);
-        let ours = self.kind.layout.as_ref().map(|it| it.fingerprint().0);
-        if encoding == Encoding::Bincode
-            && request.fingerprint.is_some()
-            && request.fingerprint != ours
-        {
-            return Err(self.kind.wrong_schema());
-        }
-        let wish = Wish {
-            subscriber: request.subscriber.clone(),
-            mode: Some(request.mode),
-            depth: request.depth,
-            interval: request.interval,
-            keep_last: request.keep_last,
-            ..Wish::new(Form::Raw)
-        };
-        let mut state = self.state.lock();
-        if state.has_ended {
-            return Err(End::refused(EndCode::PublisherGone, ""));
-        }
-        let granted = self.grant(&state, &wish, encoding);
-        let number = next_number();
-        let remote = RemotePort::new(link, id, number, Arc::clone(self), &granted, queue_max);
-        let to = To::There(Arc::clone(&remote));
-        let port = Port::new(
-            number,
-            to,
-            Some(encoding),
-            &granted,
-            wish.subscriber,
-            link.peer(),
-        );
-        self.add(&mut state, port, &granted, after);
-        Ok((granted, remote))
-    }
-
-    /// How items reach a subscription of this process: shared, or encoded so.
-    fn form(&self, form: &Form) -> Result<Option<Encoding>, End> {
-        match form {
-            Form::Typed { type_id, .. } if *type_id == self.kind.type_id => Ok(None),
-            // Two types in one process, of one definition or of two that are alike.
-            Form::Typed { layout, .. } => match (layout, &self.kind.layout) {
-                (Some(theirs), Some(ours)) if theirs.fingerprint() == ours.fingerprint() => {
-                    Ok(Some(Encoding::Bincode))
-                }
-                (Some(_), Some(_)) => Err(self.kind.wrong_schema()),
-                _ => Ok(Some(Encoding::Json)),
-            },
-            Form::Json => Ok(Some(Encoding::Json)),
-            Form::Raw => Ok(Some(self.kind.encoding(Encoding::Bincode))),
-        }
-    }
-
-    fn grant(&self, state: &State, wish: &Wish, encoding: Encoding) -> Granted {
-        let mode = match self.qos.mode {
-            Mode::Latest => Mode::Latest,
-            Mode::Reliable => wish.mode(),
-        };
-        if mode != wish.mode() && wish.mode == Some(Mode::Reliable) {
-            tracing::debug!(stream = %self.name(), "a subscriber would have it reliable, but it is published as latest");
-        }
-        let depth = match wish.depth {
-            AS_PUBLISHED => self.qos.depth,
-            depth => depth,
-        };
-        let depth = depth.clamp(1, self.depth_max);
-        let keep_last = (wish.keep_last.min(depth) as usize).min(state.kept.len());
-        // From here on no item passes by unheard.
-        let next = self.count.fetch_or(HEARD, Ordering::AcqRel) & !HEARD;
-        let first = state.kept.len() - keep_last;
-        Granted {
-            incarnation: self.incarnation,
-            next: state.kept.get(first).map_or(next, |kept| kept.seq),
-            encoding,
-            fingerprint: self.kind.layout.as_ref().map(|it| it.fingerprint().0),
-            mode,
-            cuts_off: mode == Mode::Reliable && self.qos.when_full != WhenFull::Wait,
-            depth,
-            keep_last: u32::try_from(keep_last).unwrap_or(u32::MAX),
-            interval: wish.interval,
-        }
-    }
-
-    fn add(&self, state: &mut State, mut port: Port, granted: &Granted, after: &mut After) {
-        let first = state.kept.len() - granted.keep_last as usize;
-        for kept in state.kept.range_mut(first..) {
-            if let Some(encoding) = port.encoding
-                && kept.item.bytes(encoding).is_none()
-                && let Err(error) = self.encode(&mut kept.item, encoding, 0)
-            {
-                tracing::warn!(%error, "an item that was kept is left out");
-                continue;
-            }
-            port.push(kept.seq, kept.published, &kept.item, after);
-        }
-        state.ports.push(port);
-    }
-
-    /// A subscriber no longer wants it, or can't be reached.
-    pub(crate) fn detach(self: &Arc<Self>, number: u64, after: &mut After) {
-        let mut state = self.state.lock();
-        let port = self.take_port(&mut state, number, after);
-        drop(state);
-        if let Some(port) = port {
-            port.discard(after);
-        }
-    }
-
-    fn take_port(
-        self: &Arc<Self>,
-        state: &mut State,
-        number: u64,
-        after: &mut After,
-    ) -> Option<Port> {
-        let at = state.ports.iter().position(|it| it.number == number)?;
-        let port = state.ports.swap_remove(at);
-        self.be_heard_by(state);
-        // Whoever waits for it waits no longer.
-        after.rooms.push(Arc::clone(self));
-        Some(port)
-    }
-
-    /// With nobody left to hear, items are only counted.
-    fn be_heard_by(&self, state: &State) {
-        if state.ports.is_empty() && self.qos.keep_last == 0 && !state.has_ended {
-            self.count.fetch_and(!HEARD, Ordering::AcqRel);
-        }
     }
 
     /// The publisher is gone, or its component or node.
@@ -455,7 +398,7 @@ impl Source {
             // From now on `attempt` is what publishing comes to, and that says so.
             self.count.fetch_or(HEARD, Ordering::AcqRel);
             for kept in state.kept.drain(..) {
-                after.drop_body(super::item::Body::Shared(kept.item.shared));
+                after.drop_body(Body::Shared(kept.item.shared));
             }
             std::mem::take(&mut state.ports)
         };
@@ -483,72 +426,27 @@ impl Source {
     pub(crate) fn subscribers(&self) -> usize {
         self.state.lock().ports.len()
     }
-
-    /// What others are told of it.
-    pub(crate) fn facts(&self) -> StreamFacts {
-        StreamFacts {
-            name: self.name().stream().to_string(),
-            type_name: self.kind.type_name.to_owned(),
-            reliable: self.qos.is_reliable(),
-            depth: self.qos.depth,
-            keep_last: self.qos.keep_last,
-            fingerprint: self
-                .kind
-                .layout
-                .as_ref()
-                .map(|it| it.fingerprint().to_string()),
-        }
-    }
-
-    pub(crate) fn counters(&self) -> StreamCounters {
-        let state = self.state.lock();
-        StreamCounters {
-            stream: self.text(),
-            published: self.count.load(Ordering::Acquire) & !HEARD,
-            subscribers: state.ports.iter().map(SubscriberReport::from).collect(),
-        }
-    }
-
-    pub(crate) fn report(&self) -> StreamReport {
-        // Not under the lock: it is the type's own code.
-        let schema = (self.kind.schema)().to_string();
-        let state = self.state.lock();
-        StreamReport {
-            component: self.name().component().to_string(),
-            stream: self.name().stream().to_string(),
-            type_name: self.kind.type_name.to_owned(),
-            fingerprint: self
-                .kind
-                .layout
-                .as_ref()
-                .map(|it| it.fingerprint().to_string()),
-            layout: self.kind.layout.as_ref().map(|it| it.text().to_owned()),
-            schema,
-            reliable: self.qos.is_reliable(),
-            depth: self.qos.depth,
-            keep_last: self.qos.keep_last,
-            published: self.count.load(Ordering::Acquire) & !HEARD,
-            subscribers: state.ports.iter().map(SubscriberReport::from).collect(),
-        }
-    }
 }
 
 impl State {
-    /// An encoding that somebody takes the item in, and that it isn't in yet.
+    /// An encoding that somebody takes the item in, and that nobody has tried yet.
     fn missing(&self, item: &Prepared, now: Instant) -> Option<Encoding> {
         let due = self.ports.iter().filter(|port| port.thinning.is_due(now));
+        let joining = [Encoding::Bincode, Encoding::Json];
+        let joining = joining.iter().filter(|it| self.joining[slot(**it)] > 0);
         due.filter_map(|port| port.encoding)
-            .find(|encoding| item.bytes(*encoding).is_none())
+            .chain(joining.copied())
+            .find(|encoding| item.lacks(*encoding))
     }
 }
 
-fn ended(end: End) -> Ended {
-    Ended {
-        code: end.code,
-        missed: 0,
-        thinned: 0,
-        detail: end.detail,
+/// Whether it is long since this was logged; it is logged now.
+fn is_seldom(last: &mut Option<Instant>, now: Instant) -> bool {
+    let is_due = last.is_none_or(|last| now.saturating_duration_since(last) >= SELDOM);
+    if is_due {
+        *last = Some(now);
     }
+    is_due
 }
 
 /// Numbers for places at publishers: each is used once a process.

@@ -243,6 +243,8 @@ impl Track {
             EndCode::WrongSchema => StreamReason::WrongSchema(form.difference(&detail)),
             EndCode::Denied => StreamReason::Denied(detail),
             EndCode::TooMany => StreamReason::TooMany(detail),
+            EndCode::TooLarge => StreamReason::TooLarge(detail),
+            EndCode::CannotEncode => StreamReason::CannotEncode(detail),
             other => StreamReason::Unknown {
                 code: other.number(),
                 detail,

@@ -22,6 +22,8 @@ const WINDOW_BYTES: u64 = 16 * 1024 * 1024;
 pub(crate) struct Wish {
     /// The component that subscribes.
     pub(crate) subscriber: Option<Name>,
+    /// Its items are taken in the component's turns, by a stream handler.
+    pub(crate) by_handler: bool,
     /// None: as published.
     pub(crate) mode: Option<Mode>,
     pub(crate) depth: u32,
@@ -50,6 +52,7 @@ impl Wish {
     pub(crate) fn new(form: Form) -> Self {
         Self {
             subscriber: None,
+            by_handler: false,
             mode: None,
             depth: AS_PUBLISHED,
             interval: Duration::ZERO,

@@ -330,6 +330,7 @@ impl Driver {
                     let feed = &subscribed.feed;
                     if let Some(inbox) = feed.inbox.upgrade() {
                         inbox.opened(&feed.name, feed.number, &granted);
+                        inbox.note_mode(&feed.name, &granted, after);
                     }
                 }
             }
