@@ -50,10 +50,15 @@ const DEPTH: u32 = 64;
 /// apart from what was missed. Items of before the subscription are given if the publisher keeps
 /// them and the subscriber wants them, whichever is fewer. A depth of 0 is one of 1.
 ///
-/// A depth bounds what waits for a subscriber within a process. Between nodes it bounds what waits at
-/// the publisher; as many may be on their way or wait at the subscriber besides (at least 64 for one
-/// that takes the latest, whose own queue then drops all but its depth), so up to twice the depth in
-/// all.
+/// A depth bounds all that waits for a subscriber in the publisher's process. For one on another node
+/// it bounds what waits at the publisher, and apart from that what is at the subscriber:
+///
+/// - one that takes the latest keeps its depth of them there, too, and drops the oldest;
+/// - a reliable one that gave a depth has at most so many on their way and unread: with those at the
+///   publisher twice its depth;
+/// - a reliable one that gave none has a window on its way and unread that is the same for all
+///   streams, of at most 1,024 items and 16 MiB (and one item more): give a depth where that is too
+///   much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Qos {
     pub(crate) mode: Mode,

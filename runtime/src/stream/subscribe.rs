@@ -109,7 +109,8 @@ impl<T> Subscribe<T> {
         self.set(|wish| wish.mode = Some(Mode::Reliable))
     }
 
-    /// How many items may wait for this subscriber (between nodes, at either end).
+    /// How many items may wait for this subscriber; between nodes, at either end: so up to twice as
+    /// many in all. What holds without it is told at [`Qos`](crate::Qos).
     pub fn depth(self, items: u32) -> Self {
         self.set(|wish| wish.depth = items.max(1))
     }
