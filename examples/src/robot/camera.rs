@@ -53,7 +53,7 @@ impl Camera {
             return;
         };
         // Rendering costs more than sending. Nobody looks: no picture.
-        if images.subscribers() == 0 {
+        if !images.is_heard() {
             return;
         }
         let LensSpec {
