@@ -39,6 +39,9 @@ pub struct Limits {
     pub stream_depth: u32,
     /// Bytes of items that may wait for one subscriber; one item always may. Default: 128 MiB.
     pub stream_queue: usize,
+    /// The same for all subscribers of one peer together; one item of each always may. Default:
+    /// 256 MiB.
+    pub stream_queues: usize,
     /// What of a panic's text goes to the caller, in bytes. Default: 1 KiB.
     pub panic_text: usize,
     /// How deep a payload may nest. Default: 64.
@@ -80,6 +83,7 @@ impl Default for Limits {
             subscriptions: 1024,
             stream_depth: 4096,
             stream_queue: 128 * MIB,
+            stream_queues: 256 * MIB,
             panic_text: KIB,
             nesting: 64,
             decoded: 64 * MIB,

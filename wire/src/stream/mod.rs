@@ -37,6 +37,9 @@ use crate::{
     link::{Assembly, Frames, Link, truncate},
 };
 
+/// Bytes of the texts of ends that wait.
+const DETAILS_MAX: usize = 1024 * 1024;
+
 /// A short frame that waits; they leave in order, before items.
 #[derive(Debug)]
 enum Waiting {
@@ -56,6 +59,8 @@ pub struct StreamSession {
     /// Ends among what waits. A subscription takes its place until its end was sealed, so a peer
     /// that subscribes on and on and reads nothing comes to an end.
     ends_waiting: usize,
+    /// Bytes of the texts of these.
+    details_waiting: usize,
     /// An abort frame is to be sealed before anything else.
     abort: bool,
     /// The long item that arrives.
@@ -84,6 +89,7 @@ impl StreamSession {
             subscribers: Subscribers::new(limits),
             waiting: VecDeque::new(),
             ends_waiting: 0,
+            details_waiting: 0,
             abort: false,
             assembly: None,
             proven: 0,
@@ -151,6 +157,12 @@ impl StreamSession {
         self.subscribers.push(id.0, item)
     }
 
+    /// Whether a reliable subscriber has no room for an item of so many bytes; then
+    /// [`poll_room`](Self::poll_room) follows.
+    pub fn is_full(&mut self, id: SubscriberId, len: usize) -> bool {
+        self.subscribers.is_full(id.0, len)
+    }
+
     /// A subscriber that was found full and no longer is. To be asked after
     /// [`poll_transmit`](Self::poll_transmit).
     pub fn poll_room(&mut self) -> Option<SubscriberId> {
@@ -172,8 +184,13 @@ impl StreamSession {
         }
     }
 
-    fn put_end(&mut self, ended: Ended, detail: String) {
+    fn put_end(&mut self, ended: Ended, mut detail: String) {
         self.ends_waiting += 1;
+        // Texts are for people: a peer that isn't reading does without.
+        if self.details_waiting + detail.len() > DETAILS_MAX {
+            detail = String::new();
+        }
+        self.details_waiting += detail.len();
         self.waiting.push_back(Waiting::Ended(ended, detail));
     }
 
@@ -205,7 +222,7 @@ impl StreamSession {
     fn drop_outgoing(&mut self) {
         self.subscribers.clear();
         self.waiting.clear();
-        self.ends_waiting = 0;
+        (self.ends_waiting, self.details_waiting) = (0, 0);
         self.abort = false;
     }
 

@@ -13,6 +13,10 @@ use crate::{
     link::{self, Body, Frames, Link, Located, no_payload},
 };
 
+/// Refusals that may wait for a peer that subscribes beyond its bound: it may allow itself more than
+/// we do, and asks for all of them at once.
+const REFUSALS_MAX: usize = 4096;
+
 /// A long item that is arriving.
 #[derive(Debug)]
 pub(super) struct Arriving {
@@ -65,7 +69,7 @@ impl StreamSession {
         self.subscribers.number(id)?;
         let max = self.subscriptions_max;
         let taken = self.subscribers.len() + self.ends_waiting;
-        if taken >= 2 * (max as usize).max(1) {
+        if taken >= (max as usize).saturating_add(REFUSALS_MAX) {
             return Err(SessionError::TooManySubscriptions { max });
         }
         if taken >= max as usize {

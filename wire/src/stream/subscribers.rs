@@ -67,15 +67,27 @@ impl Subscriber {
         self.queue.front().map(|item| item.payload.len())
     }
 
-    fn pop(&mut self) -> Option<Outgoing> {
+    /// Whether an item of so many bytes has no room in its queue.
+    fn is_full(&self, len: usize, max: usize) -> bool {
+        self.queue.len() >= self.depth || self.is_beyond(len, self.queued_bytes, max)
+    }
+
+    /// One item always may wait.
+    fn is_beyond(&self, len: usize, queued: usize, max: usize) -> bool {
+        !self.queue.is_empty() && queued.saturating_add(len) > max
+    }
+
+    /// `all` are the bytes that wait for all subscribers.
+    fn pop(&mut self, all: &mut usize) -> Option<Outgoing> {
         let item = self.queue.pop_front()?;
         self.queued_bytes -= item.payload.len();
+        *all -= item.payload.len();
         Some(item)
     }
 
     /// Drops the oldest item that waits: it is missed.
-    fn drop_oldest(&mut self) {
-        if let Some(item) = self.pop() {
+    fn drop_oldest(&mut self, all: &mut usize) {
+        if let Some(item) = self.pop(all) {
             self.thinned += item.thinned;
         }
     }
@@ -119,6 +131,9 @@ pub(super) struct Subscribers {
     room: VecDeque<u32>,
     depth_max: u32,
     queue_max: usize,
+    queues_max: usize,
+    /// Bytes that wait for all of them.
+    queued_bytes: usize,
 }
 
 impl Subscribers {
@@ -132,6 +147,8 @@ impl Subscribers {
             room: VecDeque::new(),
             depth_max: limits.stream_depth,
             queue_max: limits.stream_queue,
+            queues_max: limits.stream_queues,
+            queued_bytes: 0,
         }
     }
 
@@ -178,9 +195,23 @@ impl Subscribers {
         true
     }
 
+    /// Whether a reliable one has no room for an item of so many bytes; then it is told of when it
+    /// has.
+    pub(super) fn is_full(&mut self, id: u32, len: usize) -> bool {
+        let Some(open) = self.open.get_mut(&id) else {
+            return false;
+        };
+        let is_full = open.mode == Mode::Reliable
+            && (open.is_full(len, self.queue_max)
+                || open.is_beyond(len, self.queued_bytes, self.queues_max));
+        open.wants_room |= is_full;
+        is_full
+    }
+
     /// Takes an item for it. How many older ones were dropped for that.
     pub(super) fn push(&mut self, id: u32, item: Outgoing) -> Result<usize, NotPushed> {
-        let queue_max = self.queue_max;
+        let (queue_max, queues_max) = (self.queue_max, self.queues_max);
+        let all = &mut self.queued_bytes;
         let open = self.open.get_mut(&id);
         let open = open.filter(|open| open.is_open && open.ending.is_none());
         let open = open.ok_or(NotPushed::NotOpen)?;
@@ -189,21 +220,21 @@ impl Subscribers {
             return Err(NotPushed::OutOfOrder);
         }
         let len = item.payload.len();
-        let is_full = |open: &Subscriber| {
-            let bytes = open.queued_bytes.saturating_add(len);
-            open.queue.len() >= open.depth || (bytes > queue_max && !open.queue.is_empty())
+        let is_full = |open: &Subscriber, all: usize| {
+            open.is_full(len, queue_max) || open.is_beyond(len, all, queues_max)
         };
         let mut dropped = 0;
-        if open.mode == Mode::Reliable && is_full(open) {
+        if open.mode == Mode::Reliable && is_full(open, *all) {
             open.wants_room = true;
             return Err(NotPushed::Full);
         }
-        while is_full(open) {
-            open.drop_oldest();
+        while is_full(open, *all) {
+            open.drop_oldest(all);
             dropped += 1;
         }
         open.pushed = item.seq + 1;
         open.queued_bytes += len;
+        *all += len;
         open.queue.push_back(item);
         self.enrol(id);
         Ok(dropped)
@@ -258,7 +289,7 @@ impl Subscribers {
     /// Its first item begins.
     pub(super) fn begin(&mut self, id: u32, now: Instant) -> Option<Begun> {
         let open = self.open.get_mut(&id)?;
-        let item = open.pop()?;
+        let item = open.pop(&mut self.queued_bytes)?;
         let (missed, thinned) = open.left_out(item.seq, item.thinned);
         let before = std::mem::replace(&mut open.next, item.seq + 1);
         open.thinned = 0;
@@ -352,7 +383,7 @@ impl Subscribers {
             return false;
         }
         while !open.queue.is_empty() {
-            open.drop_oldest();
+            open.drop_oldest(&mut self.queued_bytes);
         }
         if std::mem::take(&mut open.is_long) {
             self.waiting.retain(|waiting| *waiting != id);
@@ -400,6 +431,7 @@ impl Subscribers {
     /// Nothing leaves any more.
     pub(super) fn clear(&mut self) {
         self.open.clear();
+        self.queued_bytes = 0;
         self.ring.clear();
         self.waiting.clear();
         self.room.clear();

@@ -79,6 +79,13 @@ impl Subscriptions {
                 why: "it was said before",
             });
         }
+        // The last number of all has no next one.
+        if granted.next == u64::MAX {
+            return Err(SessionError::Malformed {
+                frame: "subscribed",
+                why: "no item can have its next number",
+            });
+        }
         open.next = granted.next;
         Ok(!open.is_left)
     }
@@ -151,7 +158,16 @@ impl Subscriptions {
 
     /// The publisher says that it has ended. Whether we still wanted it.
     pub(super) fn end(&mut self, ended: &Ended) -> Result<bool, SessionError> {
-        let is_left = self.get("ended", ended.id)?.is_left;
+        let open = self.get("ended", ended.id)?;
+        let left_out = ended.missed.checked_add(ended.thinned);
+        let next = left_out.and_then(|left_out| open.next.checked_add(left_out));
+        if next.is_none() {
+            return Err(SessionError::Malformed {
+                frame: "ended",
+                why: "it leaves out more items than there are numbers",
+            });
+        }
+        let is_left = open.is_left;
         self.open.remove(&ended.id);
         Ok(!is_left)
     }

@@ -92,6 +92,7 @@ impl StreamSession {
                 Some(Waiting::Subscribed(frame)) => frame.encode(&mut out.small),
                 Some(Waiting::Ended(frame, detail)) => {
                     self.ends_waiting -= 1;
+                    self.details_waiting -= detail.len();
                     frame.encode(detail.len(), &mut out.small);
                     out.small.extend_from_slice(detail.as_bytes());
                 }
