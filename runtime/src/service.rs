@@ -1,6 +1,9 @@
 //! What every node answers about itself, as the component `node/<id>`, without user code.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Counters, Ctx, Node, Result, StreamReport, SubscriberReport,
@@ -22,6 +25,18 @@ pub struct Describe {
 #[botzilla::message(reply = NodeReport, name = "botzilla.Report")]
 #[derive(Clone, Debug)]
 pub struct Report {}
+
+/// Asks a node to dial another's bulk lane, where it dialled that node before: the other can't dial
+/// it. The reply says whether there is a connection now. Sent to `node/<id>`.
+#[botzilla::message(reply = bool, name = "botzilla.DialStreams")]
+#[derive(Clone, Debug)]
+pub(crate) struct DialStreams {
+    /// The node's id, 32 hex digits.
+    pub(crate) node: String,
+}
+
+/// How long such a dial may take.
+const DIAL: Duration = Duration::from_secs(4);
 
 /// A component, in full.
 #[botzilla::data]
@@ -125,6 +140,23 @@ impl Service {
     #[botzilla::handler]
     async fn report(_: Report, ctx: &Ctx<Self>) -> NodeReport {
         ctx.node().report()
+    }
+
+    #[botzilla::handler]
+    async fn dial_streams(msg: DialStreams, ctx: &Ctx<Self>) -> bool {
+        let node = ctx.node();
+        let Ok(peer) = msg.node.parse() else {
+            return false;
+        };
+        // The address that it was found at, and no other: nobody is made to dial whoever is named.
+        let known = node.inner().links().current(peer);
+        let Some(known) = known.filter(|link| link.dialled()) else {
+            return false;
+        };
+        let endpoints = [known.peer_address().to_string()];
+        let links = Arc::clone(node.streams_hub().links());
+        let deadline = Instant::now() + DIAL;
+        links.connect(peer, &endpoints, deadline).await.is_ok()
     }
 }
 

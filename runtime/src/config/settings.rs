@@ -86,6 +86,16 @@ pub struct LimitSettings {
     pub path: Option<usize>,
     /// Route numbers that one peer may have in use.
     pub routes: Option<u32>,
+    /// Bytes of one item of a stream.
+    pub stream_payload: Option<usize>,
+    /// Subscriptions that one node may have at another.
+    pub subscriptions: Option<u32>,
+    /// Items that may wait for one subscriber, whatever depth it asks for.
+    pub stream_depth: Option<u32>,
+    /// Bytes of items that may wait for one subscriber.
+    pub stream_queue: Option<usize>,
+    /// The same for all subscribers of one node together.
+    pub stream_queues: Option<usize>,
     /// Connections whose handshake isn't done.
     pub unproven: Option<usize>,
     /// The same from one address.
@@ -140,6 +150,23 @@ impl LimitSettings {
         set(&mut limits.decoded, self.decoded, "decoded")?;
         set(&mut limits.path, self.path, "path")?;
         set(&mut limits.routes, self.routes, "routes")?;
+        set(
+            &mut limits.stream_payload,
+            self.stream_payload,
+            "stream_payload",
+        )?;
+        set(
+            &mut limits.subscriptions,
+            self.subscriptions,
+            "subscriptions",
+        )?;
+        set(&mut limits.stream_depth, self.stream_depth, "stream_depth")?;
+        set(&mut limits.stream_queue, self.stream_queue, "stream_queue")?;
+        set(
+            &mut limits.stream_queues,
+            self.stream_queues,
+            "stream_queues",
+        )?;
         set(&mut limits.unproven, self.unproven, "unproven")?;
         set(
             &mut limits.unproven_per_address,
@@ -348,6 +375,11 @@ mod tests {
         assert_eq!(take("decoded").decoded, 7);
         assert_eq!(take("path").path, 7);
         assert_eq!(take("routes").routes, 7);
+        assert_eq!(take("stream_payload").stream_payload, 7);
+        assert_eq!(take("subscriptions").subscriptions, 7);
+        assert_eq!(take("stream_depth").stream_depth, 7);
+        assert_eq!(take("stream_queue").stream_queue, 7);
+        assert_eq!(take("stream_queues").stream_queues, 7);
         assert_eq!(take("unproven").unproven, 7);
         assert_eq!(take("unproven_per_address").unproven_per_address, 7);
         assert_eq!(take("idle_after_ms").idle_after, Duration::from_millis(7));

@@ -97,7 +97,7 @@ pub(super) struct BackOff {
 }
 
 impl BackOff {
-    fn after(previous: Option<&Self>) -> Self {
+    pub(super) fn after(previous: Option<&Self>) -> Self {
         let failures = previous.map_or(0, |previous| previous.failures.saturating_add(1));
         Self {
             failures,
@@ -468,7 +468,7 @@ impl<C: Carrier> Links<C> {
         table.dials.retain(|dial| dial.target != *target);
         match outcome {
             Ok(link) => {
-                table.back_offs.remove(target);
+                table.succeeded::<C>(target);
                 if let Target::Address(address) = target {
                     table.addresses.insert(address.to_string(), link.peer());
                 }

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use botzilla_wire as wire;
@@ -58,6 +58,8 @@ pub(crate) trait Connection: Send + Sync + 'static {
 /// What a lane does with its connections.
 pub(crate) trait Carrier: Sized + Send + Sync + 'static {
     const LANE: Lane;
+    /// A connection that ends sooner than this counts as a dial that failed.
+    const SETTLED: Duration;
     type Link: Connection;
 
     fn link(
@@ -83,6 +85,7 @@ pub(crate) struct Control {
 
 impl Carrier for Control {
     const LANE: Lane = Lane::Control;
+    const SETTLED: Duration = Duration::ZERO;
     type Link = Link;
 
     fn link(established: Established, limits: &Limits, address: SocketAddr, kept: bool) -> Link {

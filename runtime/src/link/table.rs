@@ -93,6 +93,8 @@ struct Peer<L> {
     current: Option<Arc<L>>,
     last_connection: Option<ConnectionId>,
     last_heard: Option<Instant>,
+    /// Since when the current one is there.
+    since: Option<Instant>,
     kept: bool,
 }
 
@@ -115,6 +117,7 @@ impl<L> Default for Peer<L> {
             current: None,
             last_connection: None,
             last_heard: None,
+            since: None,
             kept: false,
         }
     }
@@ -263,11 +266,13 @@ impl<C: Carrier> Links<C> {
     ) -> Option<Arc<C::Link>> {
         let peer = established.peer;
         let old = {
-            let table = self.table.lock();
+            let mut table = self.table.lock();
             if table.stopping {
                 return None;
             }
-            table.peers.get(&peer).and_then(|peer| peer.current.clone())
+            // Taken out, so that its end doesn't count as a failure.
+            let entry = table.peers.get_mut(&peer);
+            entry.and_then(|entry| entry.current.take())
         };
         if let Some(old) = old {
             self.ended(&old, "a newer connection took its place");
@@ -280,6 +285,7 @@ impl<C: Carrier> Links<C> {
         entry.current = Some(Arc::clone(&link));
         entry.last_connection = Some(link.id());
         entry.last_heard = Some(now);
+        entry.since = Some(now);
         // The dial that established it ends by itself.
         let found_by =
             |dial: &Dial<C::Link>| dial.peer == Some(peer) && Some(&dial.target) != dialled_as;
@@ -287,7 +293,7 @@ impl<C: Carrier> Links<C> {
         (found, table.dials) = std::mem::take(&mut table.dials)
             .into_iter()
             .partition(found_by);
-        table.back_offs.remove(&Target::Node(peer));
+        table.succeeded::<C>(&Target::Node(peer));
         table.prune(now);
         drop(table);
 
@@ -320,6 +326,8 @@ impl<C: Carrier> Links<C> {
             {
                 entry.current = None;
                 entry.last_heard = Some(link.last_heard());
+                let lived = entry.since.map_or(Duration::MAX, |since| since.elapsed());
+                table.has_lived::<C>(Target::Node(peer), lived);
             }
         }
         let address = link.peer_address();
@@ -390,6 +398,26 @@ impl<C: Carrier> Links<C> {
 }
 
 impl<L> Table<L> {
+    /// A dial succeeded; where a connection has to settle first, its end forgives what failed before.
+    pub(super) fn succeeded<C: Carrier>(&mut self, target: &Target) {
+        if C::SETTLED.is_zero() {
+            self.back_offs.remove(target);
+        }
+    }
+
+    /// A connection has ended after so long.
+    fn has_lived<C: Carrier>(&mut self, target: Target, lived: Duration) {
+        if C::SETTLED.is_zero() {
+            return;
+        }
+        if lived >= C::SETTLED {
+            self.back_offs.remove(&target);
+        } else {
+            let back_off = BackOff::after(self.back_offs.get(&target));
+            self.back_offs.insert(target, back_off);
+        }
+    }
+
     /// Forgets nodes that have long gone, so that a node which outlives many others doesn't grow.
     fn prune(&mut self, now: Instant) {
         let long_ago = |then: Instant| now.saturating_duration_since(then) >= REMEMBER;

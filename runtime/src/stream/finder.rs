@@ -26,6 +26,7 @@ use crate::{
     CallError, Node,
     directory::{Located, Resolved},
     link::{BulkLink, ConnectError, FeedRef, Order},
+    service::DialStreams,
 };
 
 /// How long a node may take to be connected with before others are looked for again.
@@ -42,6 +43,7 @@ pub(crate) fn find(node: &Node, inbox: &Arc<Inbox>) {
         dialling: FuturesUnordered::new(),
         dialled: Vec::new(),
         unreachable: FxHashMap::default(),
+        seen: FxHashMap::default(),
         asked: None,
         listed: Vec::new(),
     };
@@ -57,6 +59,8 @@ struct Finder {
     dialled: Vec<NodeId>,
     /// When to try again, after how many failures.
     unreachable: FxHashMap<NodeId, (Instant, u32)>,
+    /// What was meant when it was last looked, and where it was.
+    seen: FxHashMap<Arc<str>, Holder>,
     /// When the registry was last asked, by a node that keeps no copy of the directory, and what it
     /// said.
     asked: Option<Instant>,
@@ -71,7 +75,11 @@ struct Target {
     name: StreamName,
     node: NodeId,
     endpoints: Vec<String>,
+    /// Of what the registry says about its component.
+    revision: u64,
 }
+
+type Holder = (NodeId, u64);
 
 impl Finder {
     async fn run(mut self, poke: Arc<tokio::sync::Notify>) {
@@ -106,10 +114,6 @@ impl Finder {
                     if changed.is_err() {
                         return;
                     }
-                    self.unreachable.clear();
-                    if let Some(inbox) = self.inbox.upgrade() {
-                        inbox.forgive();
-                    }
                 }
                 () = poke.notified() => {}
                 Some((node, outcome)) = self.dialling.next() => self.was_dialled(node, outcome),
@@ -135,7 +139,9 @@ impl Finder {
                 at(time);
             }
         }
-        for target in self.targets(&inbox.selector) {
+        let targets = self.targets(&inbox.selector);
+        self.forgive(inbox, &targets);
+        for target in targets {
             let name = target.name.text();
             if here.contains(name) || target.node == self.node.id() {
                 continue;
@@ -169,6 +175,22 @@ impl Finder {
         again
     }
 
+    /// News of a publisher: what failed with it before may be tried at once. Other news forgives
+    /// nothing, or a peer that fails would be tried again at every turn of everybody else.
+    fn forgive(&mut self, inbox: &Inbox, targets: &[Target]) {
+        let holders = targets.iter().map(|target| {
+            let holder = (target.node, target.revision);
+            (Arc::clone(target.name.text()), holder)
+        });
+        let seen = std::mem::replace(&mut self.seen, holders.collect());
+        for (name, holder) in &self.seen {
+            if seen.get(name) != Some(holder) {
+                self.unreachable.remove(&holder.0);
+                inbox.forgive(name);
+            }
+        }
+    }
+
     fn dial(&mut self, target: &Target) {
         let node = target.node;
         if self.dialled.contains(&node) {
@@ -177,9 +199,14 @@ impl Finder {
         self.dialled.push(node);
         let links = Arc::clone(self.hub().links());
         let endpoints = target.endpoints.clone();
+        let this = self.node.clone();
         self.dialling.push(Box::pin(async move {
             let deadline = Instant::now() + DIAL;
-            (node, links.connect(node, &endpoints, deadline).await)
+            let outcome = match links.connect(node, &endpoints, deadline).await {
+                Err(error) => dial_back(&this, node).await.ok_or(error),
+                connected => connected,
+            };
+            (node, outcome)
         }));
     }
 
@@ -257,6 +284,18 @@ impl Finder {
     }
 }
 
+/// Asks a node that can't be dialled to dial this one, over the connection that it dialled itself.
+async fn dial_back(this: &Node, node: NodeId) -> Option<Arc<BulkLink>> {
+    if !this.inner().links().current(node)?.dialled() {
+        let service = this.component(format!("node/{node}"));
+        let asked = DialStreams {
+            node: this.id().to_string(),
+        };
+        service.ask(asked).within(DIAL).await.ok()?;
+    }
+    this.streams_hub().links().current(node)
+}
+
 async fn resolve(node: &Node, name: &StreamName) -> Result<Vec<Target>, CallError> {
     let directory = node.inner().directory();
     let Resolved { located, .. } = directory
@@ -283,6 +322,7 @@ async fn list(node: &Node, selector: &Selector) -> Result<Vec<Target>, CallError
                     name,
                     node,
                     endpoints,
+                    revision: 0,
                 });
             }
         }
@@ -298,6 +338,7 @@ impl Target {
             name: name.clone(),
             node: located.place.id,
             endpoints: located.place.facts.endpoints.clone(),
+            revision: located.revision,
         }
     }
 }

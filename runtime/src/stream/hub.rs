@@ -114,6 +114,7 @@ impl Hub {
         // Those who have waited for it get its first item.
         for inbox in self.inboxes() {
             if wants(&inbox, &source) {
+                inbox.forgive(source.name().text());
                 source.attach(&inbox, &mut after);
             }
         }

@@ -130,9 +130,9 @@ impl Inbox {
         state.tracks.get(name).map_or(Gate::Open, |it| it.gate(now))
     }
 
-    /// A change somewhere: what failed lately may be tried again at once.
-    pub(crate) fn forgive(&self) {
-        for track in self.state.lock().tracks.values_mut() {
+    /// News of a stream's publisher: what failed lately may be tried again at once.
+    pub(crate) fn forgive(&self, name: &str) {
+        if let Some(track) = self.state.lock().tracks.get_mut(name) {
             track.not_before = None;
         }
     }
@@ -261,9 +261,11 @@ impl Inbox {
             return;
         };
         track.feed = None;
-        track.missed += ended.missed;
-        track.thinned += ended.thinned;
-        track.next += ended.missed + ended.thinned;
+        // The session has checked the sums by its own count, which isn't that of earlier connections.
+        track.missed = track.missed.saturating_add(ended.missed);
+        track.thinned = track.thinned.saturating_add(ended.thinned);
+        let left_out = ended.missed.saturating_add(ended.thinned);
+        track.next = track.next.saturating_add(left_out);
         let is_cut = ended.code == EndCode::CutOff;
         track.error = track.failed(name, ended, &self.wish.form);
         if track.is_ready() && !std::mem::replace(&mut track.in_ring, true) {
@@ -307,8 +309,8 @@ impl Inbox {
         track.in_ring = is_ready;
         if let Some(Popped::Item(entry)) = &popped {
             totals.taken += 1;
-            totals.missed += entry.missed;
-            totals.thinned += entry.thinned;
+            totals.missed = totals.missed.saturating_add(entry.missed);
+            totals.thinned = totals.thinned.saturating_add(entry.thinned);
         }
         if is_ready {
             state.ring.push_back(name);

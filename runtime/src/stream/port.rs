@@ -213,6 +213,8 @@ struct Waiting {
     dropped: u64,
     /// The connection was told to look here.
     is_told: bool,
+    /// Bytes of it among those of its connection.
+    counted: usize,
     wants_room: bool,
     is_gone: bool,
 }
@@ -276,7 +278,18 @@ impl RemotePort {
     fn is_full(&self, state: &Waiting, len: usize) -> bool {
         let items = state.queue.len() + state.in_session.0;
         let bytes = state.bytes + state.in_session.1;
-        items >= self.depth || (items > 0 && bytes.saturating_add(len) > self.queue_max)
+        items >= self.depth || (items > 0 && self.is_beyond(bytes, len))
+    }
+
+    fn is_beyond(&self, bytes: usize, len: usize) -> bool {
+        bytes.saturating_add(len) > self.queue_max || len > self.link.room()
+    }
+
+    /// Says how many bytes wait here, as of now.
+    fn count(&self, state: &mut Waiting) {
+        let bytes = state.bytes + state.in_session.1;
+        let before = std::mem::replace(&mut state.counted, bytes);
+        self.link.waits(before, bytes);
     }
 
     fn push(self: &Arc<Self>, mut out: Outgoing, after: &mut After) -> Pushed {
@@ -287,13 +300,15 @@ impl RemotePort {
                 return Pushed::Gone;
             }
             if self.mode == Mode::Latest {
-                dropped = state.make_room(self.depth, out.payload.len(), self.queue_max);
+                let max = self.queue_max.min(state.bytes + self.link.room());
+                dropped = state.make_room(self.depth, out.payload.len(), max);
             }
             // What was left out before the dropped ones is told with the one that is first now.
             let thinned = std::mem::take(&mut state.thinned);
             state.queue.front_mut().unwrap_or(&mut out).thinned += thinned;
             state.bytes += out.payload.len();
             state.queue.push_back(out);
+            self.count(&mut state);
             std::mem::replace(&mut state.is_told, true)
         };
         if !is_told {
@@ -310,6 +325,7 @@ impl RemotePort {
             if !end.flush {
                 state.queue.clear();
                 state.bytes = 0;
+                self.count(&mut state);
             }
         }
         let order = Order::End(Arc::clone(self), end);
@@ -321,6 +337,7 @@ impl RemotePort {
         state.is_gone = true;
         state.queue.clear();
         state.bytes = 0;
+        self.count(&mut state);
     }
 
     // ---- the connection's thread ----------------------------------------------------------------
@@ -345,11 +362,18 @@ impl RemotePort {
     pub(crate) fn set_in_session(&self, items: usize, bytes: usize) -> Option<&Arc<Source>> {
         let mut state = self.state.lock();
         state.in_session = (items, bytes);
+        self.count(&mut state);
         if state.wants_room && !self.is_full(&state, 0) {
             state.wants_room = false;
             return Some(&self.source);
         }
         None
+    }
+}
+
+impl Drop for RemotePort {
+    fn drop(&mut self) {
+        self.link.waits(self.state.get_mut().counted, 0);
     }
 }
 

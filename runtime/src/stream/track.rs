@@ -129,12 +129,12 @@ impl Track {
             None => self.next = granted.next,
             Some(same) if same == granted.incarnation => {
                 let gap = granted.next.saturating_sub(self.next);
-                self.missed += gap;
+                self.missed = self.missed.saturating_add(gap);
                 self.next += gap;
             }
             Some(_) => {
                 self.restarted = true;
-                self.missed += granted.next;
+                self.missed = self.missed.saturating_add(granted.next);
                 self.next = granted.next;
             }
         }
@@ -165,8 +165,8 @@ impl Track {
         let thinned = thinned.min(gap);
         let mut entry = Entry {
             seq,
-            missed: gap - thinned + std::mem::take(&mut self.missed),
-            thinned: thinned + std::mem::take(&mut self.thinned),
+            missed: std::mem::take(&mut self.missed).saturating_add(gap - thinned),
+            thinned: std::mem::take(&mut self.thinned).saturating_add(thinned),
             restarted: std::mem::take(&mut self.restarted),
             published,
             from: Arc::clone(&feed.origin),
@@ -180,8 +180,8 @@ impl Track {
                 break;
             };
             let heir = self.queue.front_mut().unwrap_or(&mut entry);
-            heir.missed += oldest.missed + 1;
-            heir.thinned += oldest.thinned;
+            heir.missed = heir.missed.saturating_add(oldest.missed.saturating_add(1));
+            heir.thinned = heir.thinned.saturating_add(oldest.thinned);
             heir.restarted |= oldest.restarted;
             if oldest.feed == feed.number {
                 feed.release(1, oldest.body.len(), after);
@@ -218,7 +218,8 @@ impl Track {
             detail,
             ..
         } = ended;
-        // Whatever failed, it is tried again, less and less often; and at once when something changes.
+        // Whatever failed, it is tried again, less and less often; and at once when there is news of
+        // the publisher.
         if !matches!(code, EndCode::PublisherGone | EndCode::Stopped) {
             let pause = BACK_OFF.0 * 2_u32.saturating_pow(self.failures.min(8));
             self.not_before = Some(Instant::now() + pause.min(BACK_OFF.1));

@@ -37,7 +37,7 @@ pub(crate) struct Handshake {
     pub(crate) stream: TcpStream,
     pub(crate) established: Established,
     pub(crate) said: Vec<Bytes>,
-    input: BytesMut,
+    pub(crate) input: BytesMut,
 }
 
 pub(crate) fn local() -> Local {
@@ -204,11 +204,15 @@ pub(crate) struct Forger {
 
 impl Forger {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self::connect_as(address, &local()).await
+    }
+
+    pub(crate) async fn connect_as(address: SocketAddr, local: &Local) -> Self {
         let Handshake {
             stream,
             established,
             ..
-        } = handshake(address, &local()).await;
+        } = handshake(address, local).await;
         Self {
             stream,
             established,

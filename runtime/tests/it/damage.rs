@@ -178,7 +178,7 @@ async fn carry(
 }
 
 /// A head, and the rest that it announces.
-async fn read(
+pub(crate) async fn read(
     from: &mut OwnedReadHalf,
     head: usize,
     rest: impl Fn(&[u8]) -> usize,

@@ -20,24 +20,30 @@ use crate::{
     world::{self, SOON, found, run, until},
 };
 
-const MIB: u64 = 1024;
+pub(crate) const MIB: u64 = 1024;
 /// What a node may need for those who mean it ill.
 const GROWTH: u64 = 96 * MIB;
 /// What it may keep of it when they have gone: heaps have holes.
 const SLACK: u64 = 8 * MIB;
 
 /// A process that serves, somebody who is served, and what it uses before the others come.
-struct Victim {
+pub(crate) struct Victim {
     registry: RunningRegistry,
     friend: Node,
-    child: Child,
-    before: u64,
+    pub(crate) child: Child,
+    pub(crate) before: u64,
 }
 
 impl Victim {
     async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With more than an echo and a gate.
+    pub(crate) async fn with(parts: &[&str]) -> Self {
         let registry = world::registry().await;
-        let child = Child::start(registry.address(), &["echo", "gate"]).await;
+        let parts = [&["echo", "gate"], parts].concat();
+        let child = Child::start(registry.address(), &parts).await;
         let friend = world::node(registry.address()).await;
         let echo = found(&friend, "echo").await;
         // Everything that is set up once is set up before it is measured.
@@ -54,27 +60,36 @@ impl Victim {
         }
     }
 
-    fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.child.address
     }
 
     /// Others are served, and the memory is within its bound.
-    async fn serves(&self) {
+    pub(crate) async fn serves(&self) {
+        self.serves_within(GROWTH).await;
+    }
+
+    /// With another bound.
+    pub(crate) async fn serves_within(&self, growth: u64) {
         let echo = self.friend.component("echo");
         for n in 0..20 {
             assert_eq!(echo.ask(Ping { n }).await.unwrap(), n);
         }
         let memory = self.child.memory();
         assert!(
-            memory.peak < self.before + GROWTH,
+            memory.peak < self.before + growth,
             "from {} KiB: {memory:?}",
             self.before
         );
     }
 
     /// Others are served, and what the guests took is given back.
-    async fn recovers(self) {
-        self.serves().await;
+    pub(crate) async fn recovers(self) {
+        self.recovers_within(GROWTH).await;
+    }
+
+    pub(crate) async fn recovers_within(self, growth: u64) {
+        self.serves_within(growth).await;
         self.child.until_within(self.before + SLACK).await;
         self.friend.shutdown(SOON).await;
         self.child.stop().await;

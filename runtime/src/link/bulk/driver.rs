@@ -16,7 +16,7 @@ use tokio::time::Sleep;
 use wire::{
     code::CloseReason,
     limits::Limits,
-    stream::{Event, NotPushed, Outgoing, StreamSession, SubscriberId, SubscriptionId},
+    stream::{self, Event, Outgoing, StreamSession, SubscriberId, SubscriptionId},
 };
 
 use super::{
@@ -70,6 +70,8 @@ struct Port {
     port: Arc<RemotePort>,
     /// What the session didn't take; nothing, as a rule.
     rest: VecDeque<Outgoing>,
+    /// It ends once the session has taken the rest.
+    end: Option<stream::End>,
     is_busy: bool,
 }
 
@@ -159,9 +161,13 @@ impl Driver {
             }
             Order::Items(port) => self.give(port.id),
             Order::End(port, end) => {
-                self.give(port.id);
-                self.ports.remove(&port.id);
-                self.session.end(port.id, end);
+                if let Some(entry) = self.ports.get_mut(&port.id) {
+                    if !end.flush {
+                        entry.rest.clear();
+                    }
+                    entry.end = Some(end);
+                    self.give(port.id);
+                }
             }
         }
     }
@@ -172,31 +178,34 @@ impl Driver {
             return;
         };
         entry.rest.extend(entry.port.take());
-        while let Some(out) = entry.rest.pop_front() {
-            match self.session.push(id, out.clone()) {
-                Ok(0) => {}
-                Ok(dropped) => entry.port.has_dropped(dropped as u64),
-                Err(NotPushed::Full) => {
-                    entry.rest.push_front(out);
-                    break;
-                }
-                // Then nobody is there to miss it, or it is told as missed.
-                Err(_) => {}
+        while let Some(out) = entry.rest.front() {
+            if self.session.is_full(id, out.payload.len()) {
+                break;
+            }
+            // One that isn't taken is told as missed, unless nobody is there to miss it.
+            if let Some(out) = entry.rest.pop_front()
+                && let Ok(dropped @ 1..) = self.session.push(id, out)
+            {
+                entry.port.has_dropped(dropped as u64);
             }
         }
-        if !std::mem::replace(&mut entry.is_busy, true) {
+        if entry.rest.is_empty()
+            && let Some(end) = entry.end.take()
+        {
+            self.ports.remove(&id);
+            self.session.end(id, end);
+        } else if !std::mem::replace(&mut entry.is_busy, true) {
             self.busy.push(id);
         }
     }
 
     /// Tells the publishers how much still waits.
     fn look_at_busy(&mut self, after: &mut After) {
+        while let Some(id) = self.session.poll_room() {
+            self.give(id);
+        }
         let mut at = 0;
         while let Some(id) = self.busy.get(at).copied() {
-            let has_rest = self.ports.get(&id).is_some_and(|it| !it.rest.is_empty());
-            if has_rest {
-                self.give(id);
-            }
             let (items, bytes) = self.session.queued(id);
             let Some(entry) = self.ports.get_mut(&id) else {
                 self.busy.swap_remove(at);
@@ -306,6 +315,7 @@ impl Driver {
                         let entry = Port {
                             port,
                             rest: VecDeque::new(),
+                            end: None,
                             is_busy: false,
                         };
                         self.ports.insert(id, entry);
@@ -315,7 +325,7 @@ impl Driver {
                     Some(Err(end)) => self.session.end(id, end),
                     None => {
                         let code = wire::EndCode::Stopped;
-                        self.session.end(id, wire::stream::End::refused(code, ""));
+                        self.session.end(id, stream::End::refused(code, ""));
                     }
                 }
             }

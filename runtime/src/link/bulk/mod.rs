@@ -20,10 +20,10 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::Waker,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use botzilla_wire as wire;
@@ -54,6 +54,9 @@ pub(crate) struct BulkLink {
     peer_address: SocketAddr,
     dialled: bool,
     payload_max: usize,
+    /// Bytes of items that wait for the peer, over all its subscriptions.
+    waiting: AtomicUsize,
+    waiting_max: usize,
     is_open: AtomicBool,
     orders: Mutex<Orders>,
     last_heard: Mutex<Instant>,
@@ -135,6 +138,8 @@ impl BulkLink {
             peer_address,
             dialled: established.dialled,
             payload_max: established.peer_limits.payload,
+            waiting: AtomicUsize::new(0),
+            waiting_max: limits.stream_queues,
             is_open: AtomicBool::new(true),
             orders: Mutex::default(),
             last_heard: Mutex::new(now),
@@ -150,6 +155,20 @@ impl BulkLink {
     /// The largest item that the other side takes.
     pub(crate) fn payload_max(&self) -> usize {
         self.payload_max
+    }
+
+    /// How many bytes of items may wait for the peer besides those that do.
+    pub(crate) fn room(&self) -> usize {
+        self.waiting_max.saturating_sub(self.waiting.load(Ordering::Relaxed))
+    }
+
+    /// So many bytes wait at one of its subscriptions, where there were others before.
+    pub(crate) fn waits(&self, before: usize, now: usize) {
+        if now > before {
+            self.waiting.fetch_add(now - before, Ordering::Relaxed);
+        } else {
+            self.waiting.fetch_sub(before - now, Ordering::Relaxed);
+        }
     }
 
     /// Leaves an order. The waker is to be woken once all locks are given back.
@@ -252,6 +271,9 @@ impl Bulk {
 
 impl Carrier for Bulk {
     const LANE: Lane = Lane::Bulk;
+    /// Subscriptions come back by themselves as soon as there is a connection: one that they break
+    /// would else be dialled again and again.
+    const SETTLED: Duration = Duration::from_secs(5);
     type Link = BulkLink;
 
     fn link(established: Established, limits: &Limits, address: SocketAddr, _: bool) -> BulkLink {
