@@ -19,6 +19,8 @@ use super::lane::Socket;
 
 /// The read buffer grows from this.
 const READ_MIN: usize = 4 * 1024;
+/// What there is room for at the least, once it has grown.
+const READ_ROOM: usize = 64 * 1024;
 /// Bytes a second of a record that is under way, at the least; pings alone are fewer.
 const STUCK_RATE: f64 = 256.0;
 
@@ -69,7 +71,10 @@ impl Pipe {
 
     /// Reads once. How many bytes came.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, End>> {
-        self.input.reserve(self.read_size);
+        // To reserve moves the part of a record that is there: not for each piece that follows of it.
+        if self.input.capacity() - self.input.len() < self.read_size.min(READ_ROOM) {
+            self.input.reserve(self.read_size);
+        }
         let room = self.input.capacity() - self.input.len();
         let read = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
         let count = match read {

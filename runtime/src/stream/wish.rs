@@ -13,7 +13,7 @@ use super::name::StreamName;
 /// A depth that means: as many as the publisher says.
 pub(crate) const AS_PUBLISHED: u32 = u32::MAX;
 /// Items that may be on their way to a subscriber, unless it asks for another depth.
-const WINDOW_ITEMS: u64 = 64;
+const WINDOW_ITEMS: u64 = 1024;
 /// Bytes that may be on their way to a subscriber; one item may go beyond.
 const WINDOW_BYTES: u64 = 16 * 1024 * 1024;
 

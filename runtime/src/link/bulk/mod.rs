@@ -159,7 +159,8 @@ impl BulkLink {
 
     /// How many bytes of items may wait for the peer besides those that do.
     pub(crate) fn room(&self) -> usize {
-        self.waiting_max.saturating_sub(self.waiting.load(Ordering::Relaxed))
+        self.waiting_max
+            .saturating_sub(self.waiting.load(Ordering::Relaxed))
     }
 
     /// So many bytes wait at one of its subscriptions, where there were others before.
