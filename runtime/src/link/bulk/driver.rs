@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     future::Future,
     pin::Pin,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -146,7 +146,7 @@ impl Driver {
                     let encoding = wire::Encoding::Bincode;
                     self.feeds.insert(id, Subscribed { feed, encoding });
                 }
-                None => refuse(&feed, after),
+                None => feed.refuse(after),
             },
             Order::Unsubscribe { feed } => {
                 if let Some(id) = self.numbers.remove(&feed) {
@@ -228,9 +228,7 @@ impl Driver {
     fn close(&mut self, why: CloseReason) {
         if self.closing.is_none() {
             self.closing = Some(self.now);
-            self.link
-                .is_open
-                .store(false, std::sync::atomic::Ordering::Release);
+            self.link.is_open.store(false, Ordering::Release);
             self.session.close(why);
         }
     }
@@ -366,9 +364,7 @@ impl Driver {
                 }
             }
             Event::Closed { reason, detail } => {
-                self.link
-                    .is_open
-                    .store(false, std::sync::atomic::Ordering::Release);
+                self.link.is_open.store(false, Ordering::Release);
                 self.closed = Some(pipe::closed(reason, &detail));
             }
             _ => {}
@@ -468,20 +464,6 @@ impl Driver {
             Some(links) => links.ended(&self.link, &end.why),
             None => drop(self.link.end(&end.why)),
         }
-    }
-}
-
-/// There are as many subscriptions as we allow ourselves.
-fn refuse(feed: &FeedRef, after: &mut After) {
-    if let Some(inbox) = feed.inbox.upgrade() {
-        let ended = Ended {
-            code: wire::EndCode::TooMany,
-            missed: 0,
-            thinned: 0,
-            detail: "this node has as many on the connection as its `subscriptions` allows"
-                .to_owned(),
-        };
-        inbox.ended(&feed.name, feed.number, ended, after);
     }
 }
 

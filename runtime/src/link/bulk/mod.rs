@@ -29,7 +29,7 @@ use std::{
 use botzilla_wire as wire;
 use parking_lot::Mutex;
 use wire::{
-    code::CloseReason,
+    code::{CloseReason, EndCode},
     handshake::Established,
     ident::{ConnectionId, Lane, NodeId},
     limits::Limits,
@@ -42,7 +42,7 @@ use super::{
     socket,
     table::{Links, LinksReport},
 };
-use crate::stream::{After, Hub, Inbox, RemotePort};
+use crate::stream::{After, Ended, Hub, Inbox, RemotePort};
 
 /// The node's bulk connections.
 pub(crate) type BulkLinks = Links<Bulk>;
@@ -121,6 +121,20 @@ impl FeedRef {
     fn lost(&self, after: &mut After) {
         if let Some(inbox) = self.inbox.upgrade() {
             inbox.lost(&self.name, self.number, after);
+        }
+    }
+
+    /// There are as many subscriptions as we allow ourselves.
+    fn refuse(&self, after: &mut After) {
+        if let Some(inbox) = self.inbox.upgrade() {
+            let ended = Ended {
+                code: EndCode::TooMany,
+                missed: 0,
+                thinned: 0,
+                detail: "this node has as many on the connection as its `subscriptions` allows"
+                    .to_owned(),
+            };
+            inbox.ended(&self.name, self.number, ended, after);
         }
     }
 }

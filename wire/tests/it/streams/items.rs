@@ -149,6 +149,34 @@ fn a_queue_is_bounded_in_bytes_but_takes_one_item_of_any_size() {
 }
 
 #[test]
+fn what_waits_for_all_subscriptions_of_a_peer_is_bounded_but_each_may_have_one_item() {
+    let limits = crate::pair::limits(|limits| limits.stream_queues = 100);
+    let mut pair = BulkPair::with(&limits);
+    let mut subscribe = |mode| {
+        let (ours, theirs) = pair.subscribe(ask(mode, 50, 1, 1));
+        pair.push(theirs, 0, 1);
+        pair.settle();
+        assert_eq!(pair.subscriber.take_items().len(), 1);
+        (ours, theirs)
+    };
+    let (_, latest) = subscribe(Mode::Latest);
+    let (ours, reliable) = subscribe(Mode::Reliable);
+    let mut push = |id, seq, len| pair.publisher.push(pair.now, id, seq, bytes_of(len));
+    assert_eq!(push(latest, 1, 50), Ok(0));
+    assert_eq!(push(reliable, 1, 60), Ok(0), "one item always may wait");
+    assert_eq!(push(reliable, 2, 1), Err(NotPushed::Full));
+    assert_eq!(push(latest, 2, 40), Ok(1));
+    assert_eq!(push(latest, 3, 1), Ok(1), "its own oldest makes room");
+    pair.subscriber.session.consumed(ours, 1, 1);
+    pair.settle();
+    assert_eq!(pair.publisher.session.poll_room(), Some(reliable));
+    assert!(!pair.publisher.session.is_full(reliable, 99));
+    pair.push(reliable, 2, 99);
+    assert!(pair.publisher.session.is_full(reliable, 1));
+    assert!(!pair.publisher.session.is_full(latest, 1), "it drops");
+}
+
+#[test]
 fn six_mebibytes_are_written_from_where_they_are_and_arrive_in_one_piece_of_memory() {
     let mut pair = BulkPair::new();
     let (ours, theirs) = pair.subscribe(ask(Mode::Reliable, 4, 4, 64 * MIB as u64));
