@@ -130,7 +130,10 @@ impl<C: 'static> Ctx<C> {
     ///
     /// # Errors
     ///
-    /// The name can't be one, or the component publishes that stream already.
+    /// The name can't be one ([`BadName`](PublishError::BadName)); the component publishes that stream
+    /// already ([`Taken`](PublishError::Taken)); with it the component would offer more than the
+    /// registry takes ([`TooMuch`](PublishError::TooMuch)); or the component has ended, or its node
+    /// shuts down ([`Ended`](PublishError::Ended)).
     pub fn publish<T: Data + Sync>(
         &self,
         stream: impl AsRef<str>,

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use crate::{Answer, Data, Later, Message};
+use crate::{Answer, Data, Item, Later, Message};
 
 pub use crate::{component::HookError, program::main};
 pub use schemars;
@@ -102,4 +102,20 @@ impl<E: Into<HookError>> Started for Result<(), E> {
 /// Turns what a hook returned into whether it may start.
 pub fn started(returned: impl Started) -> Result<(), HookError> {
     returned.started()
+}
+
+/// What a stream's handler can take by value: the item may be another subscriber's too.
+#[diagnostic::on_unimplemented(
+    message = "an item that is taken by value must be `Clone`: other subscribers may have it too, and `{Self}` isn't",
+    label = "can't be cloned",
+    note = "take `&{Self}` (or `Arc<{Self}>`), or derive `Clone` on it"
+)]
+pub trait ByValue: Clone {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone> ByValue for T {}
+
+/// The value of an item for a handler that takes it so.
+pub fn by_value<T: ByValue>(item: Item<T>) -> T {
+    item.into_value()
 }

@@ -73,9 +73,9 @@ fn stream_route(handler: &Handler, item: &Type) -> TokenStream {
     } else {
         (Some(quote!(, ctx)), quote!(ctx))
     };
-    let (function, argument) = (&handler.sig.ident, taken.argument());
     // Where the item's type isn't data, or can't be cloned, all that says so points at it.
     let span = at(item.span());
+    let (function, argument) = (&handler.sig.ident, taken.argument(span));
     let call = quote_spanned!(span=> Self::#function(state, #argument #context));
     if handler.is_async() {
         quote_spanned! {span=>

@@ -1,7 +1,7 @@
 //! A handler of a stream's items: what it can't be, and how it takes them.
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Span, TokenStream};
+use quote::quote_spanned;
 use syn::{GenericArgument, Lit, PathArguments, Type};
 
 use super::{
@@ -39,13 +39,13 @@ pub(crate) fn taken(param: &Type) -> (&Type, Taken) {
 }
 
 impl Taken {
-    /// What the handler is called with.
-    pub(crate) fn argument(&self) -> TokenStream {
+    /// What the handler is called with; what is wrong with it is said at `span`.
+    pub(crate) fn argument(&self, span: Span) -> TokenStream {
         match self {
-            Self::Value => quote!(item.into_value()),
-            Self::Shared => quote!(item.into_shared()),
-            Self::Item => quote!(item),
-            Self::Borrowed => quote!(&item),
+            Self::Value => quote_spanned!(span=> ::botzilla::__private::by_value(item)),
+            Self::Shared => quote_spanned!(span=> item.into_shared()),
+            Self::Item => quote_spanned!(span=> item),
+            Self::Borrowed => quote_spanned!(span=> &item),
         }
     }
 }
