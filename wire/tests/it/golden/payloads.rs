@@ -8,7 +8,7 @@ use std::{
 };
 
 use botzilla_wire::{
-    encoding::{Encoding, decode, encode},
+    encoding::{Blob, Encoding, decode, encode},
     fingerprint::Layout,
     limits::Limits,
 };
@@ -54,6 +54,13 @@ struct Report {
     nothing: Marker,
 }
 
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Image {
+    width: u32,
+    height: u32,
+    rgb: Blob,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Node {
     value: u32,
@@ -75,6 +82,15 @@ fn both<T: Serialize + DeserializeOwned + PartialEq + Debug>(
             Encoding::Bincode => out.hex("bincode", &bytes),
             _ => out.text("json", std::str::from_utf8(&bytes).unwrap()),
         }
+    }
+}
+
+/// Other forms in JSON that a reader takes for the same value.
+fn also<T: DeserializeOwned + PartialEq + Debug>(out: &mut Vectors, value: &T, forms: &[&str]) {
+    for form in forms {
+        let back: T = decode(Encoding::Json, form.as_bytes(), &Limits::default()).unwrap();
+        assert_eq!(&back, value);
+        out.text("json that is read", form);
     }
 }
 
@@ -143,6 +159,12 @@ fn numbers_have_these_bytes() {
     one(&mut out, true);
     one(&mut out, 'ä');
     one(&mut out, '🤖');
+    out.section("byte strings: their length, and the bytes as they are");
+    for len in [0, 1, 3, 251] {
+        let mut bytes = Vec::new();
+        encode(Encoding::Bincode, &Blob::from(vec![0xb5; len]), &mut bytes).unwrap();
+        out.hex(&format!("byte string, {len} of b5"), &bytes);
+    }
     out.check("bincode.txt");
 }
 
@@ -180,6 +202,41 @@ fn values_have_these_encodings() {
         &Err::<u8, String>("no".to_owned()),
     );
     both(&mut out, "duration", &Duration::new(5, 250));
+    // Of three bytes base64 has no padding, of two one `=`, of one two.
+    for (name, bytes, forms) in [
+        ("byte string, none", &[][..], &["[]"][..]),
+        ("byte string, one", &[0xfb], &[r#""+w""#, "[251]"]),
+        (
+            "byte string, two",
+            &[0xff, 0xfe],
+            &[r#""//4""#, "[255, 254]"],
+        ),
+        ("byte string, three", &[0, 1, 0xff], &["[0, 1, 255]"]),
+    ] {
+        let blob = Blob::from(bytes);
+        both(&mut out, name, &blob);
+        also(&mut out, &blob, forms);
+    }
+    out.section("what isn't base64 in a string, or isn't a byte, is no byte string");
+    for form in [
+        r#""+x""#,
+        r#""-_8=""#,
+        r#""AAE =""#,
+        r#""A""#,
+        "[256]",
+        "[-1]",
+        "7",
+        "null",
+    ] {
+        decode::<Blob>(Encoding::Json, form.as_bytes(), &Limits::default()).unwrap_err();
+        out.text("json that is refused", form);
+    }
+    let image = Image {
+        width: 2,
+        height: 1,
+        rgb: Blob::from(vec![255, 0, 0, 0, 255, 0]),
+    };
+    both(&mut out, "Image", &image);
     both(
         &mut out,
         "Report",
@@ -231,5 +288,7 @@ fn layouts_have_these_texts_and_fingerprints() {
     layout::<(u8, i16, u32, i64, u128, f32), (bool, char, [u8; 16])>(&mut out, "tuples");
     layout::<Duration, IpAddr>(&mut out, "types of the standard library");
     layout::<(), ()>(&mut out, "nothing");
+    layout::<Blob, Blob>(&mut out, "byte strings");
+    layout::<Image, ()>(&mut out, "Image, an item of a stream");
     out.check("fingerprints.txt");
 }
