@@ -155,6 +155,39 @@ fn every_setting_is_in_the_readme_and_its_example_can_be_read() {
     .unwrap();
 }
 
+/// A line of documentation without its links.
+fn unlinked(line: &str) -> String {
+    let mut parts = line.split("](");
+    let mut text = parts.next().unwrap().to_owned();
+    for part in parts {
+        text.push_str(part.split_once(')').unwrap().1);
+    }
+    text.replace("[`", "`")
+}
+
+#[test]
+fn what_publisher_and_subscriber_come_to_is_in_the_readme_as_it_is_at_qos() {
+    let first = "| publisher | subscriber | what happens when the subscriber is full |";
+    let qos = text("runtime/src/stream/qos.rs");
+    let table: Vec<_> = qos
+        .lines()
+        .filter_map(|line| line.strip_prefix("/// "))
+        .skip_while(|line| *line != first)
+        .take_while(|line| line.starts_with('|'))
+        .map(unlinked)
+        .collect();
+    assert!(table.len() > 4, "the table can't be read any more");
+    let readme = text("README.md");
+    let missing: Vec<_> = table
+        .into_iter()
+        .filter(|row| !readme.contains(row))
+        .collect();
+    none(
+        &missing,
+        "copy these rows of `Qos` to README.md, without links",
+    );
+}
+
 #[test]
 fn every_verb_of_the_command_line_is_in_the_readme() {
     let readme = text("README.md");
