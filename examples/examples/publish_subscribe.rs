@@ -100,7 +100,7 @@ async fn main() -> botzilla::Result<()> {
         println!(
             "number {} of {}: {:.1} degrees, {} thinned out, {} missed",
             reading.seq(),
-            reading.from(),
+            reading.stream(),
             reading.celsius,
             reading.thinned(),
             reading.missed()

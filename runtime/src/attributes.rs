@@ -189,6 +189,10 @@ pub use botzilla_macros::component;
 /// `Scan` (cloned if others have it too), `&Scan`, `Arc<Scan>` or `Item<Scan>`, which knows its number
 /// and what was missed; and it returns nothing.
 ///
+/// What a subscription has to say besides, such as that it was cut off, is logged, and what that
+/// counts as missed the next item tells. A handler that takes `Result<Item<Scan>, StreamError>` is
+/// given it instead.
+///
 /// ```
 /// use botzilla::prelude::*;
 ///
@@ -211,6 +215,8 @@ pub use botzilla_macros::component;
 /// | `reliable` | every item, as far as the publisher is reliable |
 /// | `depth = 16` | how many may wait |
 /// | `at_most = 5.0` | so many a second; the others are left out by the publisher |
+/// | `keep_last = 1` | so many of before the subscription, as far as the publisher keeps them |
+/// | `resubscribe = false` | once it was cut off, that was all |
 ///
 /// # Replies
 ///

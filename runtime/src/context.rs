@@ -149,6 +149,19 @@ impl<C: 'static> Ctx<C> {
         self.node().subscribe(stream).by(&self.shared.hosted.name)
     }
 
+    /// The same for items whose type isn't known: they come as JSON.
+    pub fn subscribe_json(&self, stream: impl Into<String>) -> Subscribe<serde_json::Value> {
+        let subscribe = self.node().subscribe_json(stream);
+        subscribe.by(&self.shared.hosted.name)
+    }
+
+    /// The same for the items' bytes, as they travel.
+    pub fn subscribe_raw(&self, stream: impl Into<String>) -> Subscribe<bytes::Bytes> {
+        self.node()
+            .subscribe_raw(stream)
+            .by(&self.shared.hosted.name)
+    }
+
     /// Who sent the message, or published the item, if it was a component.
     pub fn sender(&self) -> Option<&str> {
         self.head.as_ref().and_then(|head| head.sender.as_deref())

@@ -70,8 +70,9 @@ pub use crate::{
     routes::{RouteOptions, Routes},
     service::{Describe, Description, HandlerDescription, NodeReport, Report, StreamCounters},
     stream::{
-        Item, PublishError, Publisher, Qos, SendError, StreamError, StreamOptions, StreamReason,
-        StreamReport, Subscribe, SubscriberReport, Subscription, TrySendError, WhenFull,
+        Item, PublishError, Publisher, Qos, SendError, StreamError, StreamGrant, StreamOptions,
+        StreamReason, StreamReport, Subscribe, SubscriberReport, Subscription, TrySendError,
+        WhenFull,
     },
     tell::Tell,
     ticket::{Flushed, Sent},

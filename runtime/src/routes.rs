@@ -17,7 +17,7 @@ use crate::{
     contain,
     context::Shared,
     ledger::Ledger,
-    stream::StreamRoute,
+    stream::{Heard, StreamRoute},
     turn::{self, Control, OwningTurn},
     watchdog,
 };
@@ -195,6 +195,29 @@ impl<C: 'static> Routes<C> {
     ) {
         self.streams
             .push(StreamRoute::owning(stream, options, handler));
+    }
+
+    /// Adds a handler of a stream's items that is given its errors as well, such as that it was cut
+    /// off; for the others they are logged.
+    pub fn add_stream_hearing<T: Data + Sync>(
+        &mut self,
+        stream: &str,
+        options: StreamOptions,
+        handler: fn(&mut C, Heard<T>, &Ctx<C>),
+    ) {
+        self.streams
+            .push(StreamRoute::in_place_hearing(stream, options, handler));
+    }
+
+    /// Adds a handler of a stream's items and errors that may wait.
+    pub fn add_stream_hearing_async<T: Data + Sync>(
+        &mut self,
+        stream: &str,
+        options: StreamOptions,
+        handler: for<'a> fn(&'a mut C, Heard<T>, &'a Ctx<C>) -> LocalBoxFuture<'a, ()>,
+    ) {
+        self.streams
+            .push(StreamRoute::owning_hearing(stream, options, handler));
     }
 
     /// What keeps the component from being served, if anything does.

@@ -394,7 +394,7 @@ impl<C: 'static> Supervisor<C> {
 
     /// A turn on an item of a stream.
     fn item(&mut self, burst: &mut Burst, cx: &mut task::Context<'_>) {
-        let Some((handler, entry)) = self.streams.as_mut().and_then(Streams::pop) else {
+        let Some((handler, came)) = self.streams.as_mut().and_then(Streams::pop) else {
             return;
         };
         match &self.routes.streams[handler].run {
@@ -403,7 +403,7 @@ impl<C: 'static> Supervisor<C> {
                     .state
                     .as_mut()
                     .expect("an idle component has its state");
-                if let Err(panicked) = run(state, entry, &self.shared) {
+                if let Err(panicked) = run(state, came, &self.shared) {
                     if let Some(state) = self.state.take() {
                         drop_state(state);
                     }
@@ -413,7 +413,7 @@ impl<C: 'static> Supervisor<C> {
             StreamRun::Owning(run) => {
                 let state = self.state.take().expect("an idle component has its state");
                 let control = Rc::new(Control::default());
-                let mut turn = run(state, entry, self.shared.clone(), control.clone());
+                let mut turn = run(state, came, self.shared.clone(), control.clone());
                 match contain::catch(|| turn.as_mut().poll(cx)) {
                     Ok(Poll::Ready(end)) => self.turned(end),
                     Ok(Poll::Pending) => {

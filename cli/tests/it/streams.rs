@@ -256,7 +256,7 @@ fn what_pub_publishes_reaches_subscribers_of_a_type() {
     let publish = stream("pub lamp/level --timeout 60s").arg("{\"percent\": 50}");
     publish.at(&registry).ok();
     let level = robot.wait(levels.next()).unwrap().unwrap();
-    assert_eq!((level.percent, level.from()), (50, "lamp/level"));
+    assert_eq!((level.percent, level.stream()), (50, "lamp/level"));
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Meter {
         while let Some(item) = self.items.next().await {
             // An error is followed by items, and the first of them tells how many were lost.
             let Ok(item) = item else { continue };
-            let tally = self.streams.entry(item.from().to_owned()).or_default();
+            let tally = self.streams.entry(item.stream().to_owned()).or_default();
             tally.add(&item);
             tally.add_bytes(item.len());
         }

@@ -31,8 +31,8 @@ impl Tally {
             self.gaps += 1;
         }
         let count = &mut self.count;
-        if count.stream != item.from() {
-            item.from().clone_into(&mut count.stream);
+        if count.stream != item.stream() {
+            item.stream().clone_into(&mut count.stream);
         }
         count.items += 1;
         count.missed += item.missed();

@@ -87,7 +87,7 @@ async fn a_lidar_hears_of_a_drive_that_comes_later_and_measures_from_where_it_is
         .unwrap();
     let scan = scans.next().await.unwrap().unwrap();
     let Options { room, .. } = Options::default();
-    assert_eq!((scan.from(), scan.missed()), ("lidar/scan", 0));
+    assert_eq!((scan.stream(), scan.missed()), ("lidar/scan", 0));
     assert_eq!(scan.ranges_m.len(), 180);
     assert!(room.start.at.distance(scan.pose().at) < 0.01, "{scan:?}");
 }

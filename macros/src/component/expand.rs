@@ -6,7 +6,11 @@ use syn::{Generics, Signature, Type, parse_quote, spanned::Spanned};
 
 use super::model::{Component, Hook};
 use crate::diag::at;
-use crate::handler::{expand::return_span, model::Handler, stream::taken};
+use crate::handler::{
+    expand::return_span,
+    model::Handler,
+    stream::{Taken, taken},
+};
 
 pub(crate) fn expand(component: &Component) -> TokenStream {
     let item = &component.item;
@@ -77,17 +81,23 @@ fn stream_route(handler: &Handler, item: &Type) -> TokenStream {
     let span = at(item.span());
     let (function, argument) = (&handler.sig.ident, taken.argument(span));
     let call = quote_spanned!(span=> Self::#function(state, #argument #context));
+    let add = match (handler.is_async(), matches!(taken, Taken::Result)) {
+        (true, true) => quote!(add_stream_hearing_async),
+        (false, true) => quote!(add_stream_hearing),
+        (true, false) => quote!(add_stream_async),
+        (false, false) => quote!(add_stream),
+    };
     if handler.is_async() {
         quote_spanned! {span=>
             #(#cfgs)*
-            routes.add_stream_async::<#item>(#stream, #options, |state, item, #name| {
+            routes.#add::<#item>(#stream, #options, |state, item, #name| {
                 ::std::boxed::Box::pin(async move { #call.await })
             });
         }
     } else {
         quote_spanned! {span=>
             #(#cfgs)*
-            routes.add_stream::<#item>(#stream, #options, |state, item, #name| #call);
+            routes.#add::<#item>(#stream, #options, |state, item, #name| #call);
         }
     }
 }

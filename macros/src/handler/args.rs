@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
-use syn::{Lit, LitInt, LitStr, Token, parse::ParseStream};
+use syn::{Lit, LitBool, LitInt, LitStr, Token, parse::ParseStream};
 
 use crate::{
     args::{self, Known},
@@ -18,6 +18,8 @@ const OPTIONS: &[Known] = &[
     known("reliable", "reliable"),
     known("depth", "depth = 16"),
     known("at_most", "at_most = 5.0"),
+    known("keep_last", "keep_last = 1"),
+    known("resubscribe", "resubscribe = false"),
 ];
 
 const fn known(key: &'static str, usage: &'static str) -> Known {
@@ -89,11 +91,15 @@ pub(crate) fn parse(tokens: TokenStream, mistakes: &mut Mistakes) -> Options {
                 input.parse::<Token![=]>()?;
                 options.stream = Some(input.parse()?);
             }
-            "latest" | "depth" => {
+            "latest" | "depth" | "keep_last" => {
                 input.parse::<Token![=]>()?;
                 set(Some(Lit::Int(input.parse::<LitInt>()?)));
             }
             "at_most" => set(Some(rate(input)?)),
+            "resubscribe" => {
+                input.parse::<Token![=]>()?;
+                set(Some(Lit::Bool(input.parse::<LitBool>()?)));
+            }
             "reliable" => set(None),
             _ => options.flags.push(key.clone()),
         }

@@ -19,6 +19,8 @@ pub(crate) enum Taken {
     Value,
     Shared,
     Item,
+    /// The item, or an error in its place.
+    Result,
     /// The value, or the item: the compiler finds out.
     Borrowed,
 }
@@ -30,10 +32,11 @@ pub(crate) fn taken(param: &Type) -> (&Type, Taken) {
             Some(ty) => (ty, Taken::Borrowed),
             None => (&reference.elem, Taken::Borrowed),
         },
-        _ => match (inner(param, "Item"), inner(param, "Arc")) {
-            (Some(ty), _) => (ty, Taken::Item),
-            (None, Some(ty)) => (ty, Taken::Shared),
-            (None, None) => (param, Taken::Value),
+        _ => match (inner(param, "Item"), inner(param, "Arc"), result(param)) {
+            (Some(ty), ..) => (ty, Taken::Item),
+            (_, Some(ty), _) => (ty, Taken::Shared),
+            (.., Some(ty)) => (ty, Taken::Result),
+            (None, None, None) => (param, Taken::Value),
         },
     }
 }
@@ -44,7 +47,7 @@ impl Taken {
         match self {
             Self::Value => quote_spanned!(span=> ::botzilla::__private::by_value(item)),
             Self::Shared => quote_spanned!(span=> item.into_shared()),
-            Self::Item => quote_spanned!(span=> item),
+            Self::Item | Self::Result => quote_spanned!(span=> item),
             Self::Borrowed => quote_spanned!(span=> &item),
         }
     }
@@ -52,17 +55,35 @@ impl Taken {
 
 /// `T` of a `Name<T>`.
 fn inner<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
+    match arguments(ty, name)?.as_slice() {
+        [ty] => Some(ty),
+        _ => None,
+    }
+}
+
+/// `T` of a `Result<Item<T>, _>`.
+fn result(ty: &Type) -> Option<&Type> {
+    match arguments(ty, "Result")?.as_slice() {
+        [item, _] => inner(item, "Item"),
+        _ => None,
+    }
+}
+
+/// The arguments of a `Name<..>`, if all of them are types.
+fn arguments<'a>(ty: &'a Type, name: &str) -> Option<Vec<&'a Type>> {
     let Type::Path(path) = ty else { return None };
     let last = path.path.segments.last()?;
     let PathArguments::AngleBracketed(arguments) = &last.arguments else {
         return None;
     };
-    match arguments.args.first() {
-        Some(GenericArgument::Type(ty)) if last.ident == name && arguments.args.len() == 1 => {
-            Some(ty)
-        }
-        _ => None,
+    if last.ident != name {
+        return None;
     }
+    let types = arguments.args.iter().map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    });
+    types.collect()
 }
 
 /// What a handler with a `stream` can't be.
@@ -133,6 +154,8 @@ fn check_settings(options: &Options, mistakes: &mut Mistakes) {
     }
     for Setting { key, value } in &options.settings {
         let is_zero = match value {
+            // None are kept then, and that is a wish like any other.
+            _ if key == "keep_last" => false,
             Some(Lit::Int(int)) => int.base10_parse::<u64>().is_ok_and(|number| number == 0),
             Some(Lit::Float(float)) => !float
                 .base10_parse::<f64>()

@@ -252,10 +252,14 @@ fn a_stream_handler_takes_its_item_in_any_way() {
         quote!(
             fn f(&mut self, scan: &botzilla::Item<Scan>) {}
         ),
+        quote!(
+            async fn f(&mut self, scan: Result<Item<Scan>, StreamError>) {}
+        ),
     ] {
         for options in [
             quote!(stream = "lidar/scan"),
-            quote!(stream = "*/scan", latest = 4, at_most = 5),
+            quote!(stream = "*/scan", latest = 4, at_most = 5, keep_last = 0),
+            quote!(stream = "*/scan", resubscribe = false, keep_last = 3),
             quote!(stream = "group:base/*", reliable, depth = 16, at_most = 0.5),
         ] {
             assert_eq!(stream(options, &function), [""; 0], "{function}");
@@ -281,6 +285,10 @@ fn a_stream_handlers_mistakes_are_named() {
         (
             quote!(stream = "a/b", at_most = "5"),
             "write `at_most = 5.0`",
+        ),
+        (
+            quote!(stream = "a/b", resubscribe),
+            "write `resubscribe = false`",
         ),
         (quote!(stream = "a/b", latest = 1, depth = 2), "leave one"),
         (quote!(latest = 1), "`stream = \"component/stream\"`"),

@@ -172,7 +172,16 @@ pub enum StreamReason {
     /// The publisher's node has as many subscriptions as it takes.
     #[error("the publisher's node takes no more subscriptions{}", Detail(.0))]
     TooMany(String),
-    /// An item couldn't be decoded; it is skipped.
+    /// The publisher's node can't be connected with: nothing comes until it can. It is tried on,
+    /// and this said once until it has worked.
+    #[error("its publisher's node can't be reached ({reason}); it is tried on")]
+    Unreachable {
+        /// Where that node says that it is.
+        addresses: Vec<String>,
+        /// What was tried, and how each failed.
+        reason: String,
+    },
+    /// An item couldn't be decoded; it is skipped. What was missed before it the next item says.
     #[error("item {seq} can't be decoded: {reason}")]
     Codec {
         /// Its number.

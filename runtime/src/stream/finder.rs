@@ -12,9 +12,10 @@ use std::{
 
 use botzilla_wire::{Name, NodeId};
 use futures_util::{Future, StreamExt, stream::FuturesUnordered};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
+    StreamReason,
     after::After,
     hub::Hub,
     inbox::{Gate, Inbox, Place},
@@ -34,6 +35,12 @@ const DIAL: Duration = Duration::from_secs(5);
 /// How often a node that keeps no copy of the directory asks for what it misses.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const UNREACHABLE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+/// After how long without a connection a subscription is told that there is none: a node that
+/// connects with this one itself is in time.
+const GRACE: Duration = Duration::from_secs(3);
+/// The same for a node that was connected with before: should it be gone, the directory says so
+/// within its lease.
+const GRACE_LOST: Duration = Duration::from_secs(12);
 
 /// Looks for publishers until the subscription is gone.
 pub(crate) fn find(node: &Node, inbox: &Arc<Inbox>) {
@@ -44,6 +51,7 @@ pub(crate) fn find(node: &Node, inbox: &Arc<Inbox>) {
         dialled: Vec::new(),
         unreachable: FxHashMap::default(),
         seen: FxHashMap::default(),
+        reached: FxHashSet::default(),
         asked: None,
         listed: Vec::new(),
     };
@@ -57,8 +65,9 @@ struct Finder {
     dialling: FuturesUnordered<Dial>,
     /// The nodes that are being dialled.
     dialled: Vec<NodeId>,
-    /// When to try again, after how many failures.
-    unreachable: FxHashMap<NodeId, (Instant, u32)>,
+    unreachable: FxHashMap<NodeId, Trouble>,
+    /// The nodes of publishers that there was a connection with.
+    reached: FxHashSet<NodeId>,
     /// What was meant when it was last looked, and where it was.
     seen: FxHashMap<Arc<str>, Holder>,
     /// When the registry was last asked, by a node that keeps no copy of the directory, and what it
@@ -68,6 +77,16 @@ struct Finder {
 }
 
 type Dial = Pin<Box<dyn Future<Output = (NodeId, Result<Arc<BulkLink>, ConnectError>)> + Send>>;
+
+/// A node that can't be reached.
+struct Trouble {
+    /// When to try again.
+    until: Instant,
+    failures: u32,
+    since: Instant,
+    /// What happened last.
+    error: ConnectError,
+}
 
 /// A stream on another node.
 #[derive(Clone)]
@@ -133,6 +152,12 @@ impl Finder {
         let mut again = None;
         let mut at = |time: Instant| again = Some(again.map_or(time, |it: Instant| it.min(time)));
         let here = self.hub().names_here(inbox);
+        for name in &here {
+            // It is published here now: what another node may still have of it isn't it.
+            if inbox.node_of(name).is_some_and(|it| it != self.node.id()) {
+                inbox.leave(name, &mut after);
+            }
+        }
         self.hub().attach_here(inbox, &mut after);
         for name in &here {
             if let Gate::At(time) = inbox.gate(name, now) {
@@ -141,6 +166,10 @@ impl Finder {
         }
         let targets = self.targets(&inbox.selector);
         self.forgive(inbox, &targets);
+        // Whoever left the directory is none that should be reached.
+        let is_listed = |node: NodeId| targets.iter().any(|target| target.node == node);
+        self.unreachable.retain(|node, _| is_listed(*node));
+        self.reached.retain(|node| is_listed(*node));
         for target in targets {
             let name = target.name.text();
             if here.contains(name) || target.node == self.node.id() {
@@ -161,16 +190,28 @@ impl Finder {
                 Gate::Open => {}
             }
             if let Some(link) = self.hub().links().current(target.node) {
+                self.unreachable.remove(&target.node);
+                self.reached.insert(target.node);
                 subscribe(inbox, &target, &link, &mut after);
                 continue;
             }
-            match self.unreachable.get(&target.node) {
-                Some((until, _)) if *until > now => at(*until),
+            let trouble = self.unreachable.get(&target.node);
+            if let Some(trouble) = trouble {
+                let was_lost = self.reached.contains(&target.node);
+                let told = trouble.since + if was_lost { GRACE_LOST } else { GRACE };
+                if told > now {
+                    at(told);
+                } else {
+                    inbox.unreachable(name, target.node, || trouble.reason(&target), &mut after);
+                }
+            }
+            match trouble {
+                Some(trouble) if trouble.until > now => at(trouble.until),
                 _ => self.dial(&target),
             }
         }
-        if self.node.inner().config().short_lived {
-            at(self.asked.unwrap_or(now) + ASK_EVERY);
+        if let Some(time) = ask_at(self.is_missing(inbox), self.asked, now) {
+            at(time);
         }
         again
     }
@@ -185,7 +226,9 @@ impl Finder {
         let seen = std::mem::replace(&mut self.seen, holders.collect());
         for (name, holder) in &self.seen {
             if seen.get(name) != Some(holder) {
-                self.unreachable.remove(&holder.0);
+                if let Some(trouble) = self.unreachable.get_mut(&holder.0) {
+                    (trouble.until, trouble.failures) = (trouble.since, 0);
+                }
                 inbox.forgive(name);
             }
         }
@@ -217,17 +260,21 @@ impl Finder {
                 self.unreachable.remove(&node);
             }
             Err(error) => {
-                let failures = self
-                    .unreachable
-                    .get(&node)
-                    .map_or(0, |(_, failures)| *failures);
+                let now = Instant::now();
+                let before = self.unreachable.remove(&node);
+                let failures = before.as_ref().map_or(0, |it| it.failures);
                 let (least, most) = UNREACHABLE;
                 let pause = (least * 2_u32.saturating_pow(failures.min(8))).min(most);
-                if failures == 0 {
+                if before.is_none() {
                     tracing::warn!(%node, %error, "a publisher's node can't be reached for its streams; it is tried again");
                 }
-                let next = (Instant::now() + pause, failures + 1);
-                self.unreachable.insert(node, next);
+                let trouble = Trouble {
+                    until: now + pause,
+                    failures: failures.saturating_add(1),
+                    since: before.map_or(now, |it| it.since),
+                    error,
+                };
+                self.unreachable.insert(node, trouble);
             }
         }
     }
@@ -259,20 +306,22 @@ impl Finder {
         }
     }
 
-    /// A node that keeps no copy of the directory asks for what it doesn't have, now and then.
+    /// Whether something may be published that only the registry knows of: a node that keeps no
+    /// copy of the directory asks for it, now and then. Without that it rests.
+    fn is_missing(&self, inbox: &Inbox) -> bool {
+        self.node.inner().config().short_lived
+            && match &inbox.selector {
+                Selector::One(name) => inbox.node_of(name.text()).is_none(),
+                Selector::Pattern(_) => true,
+            }
+    }
+
     fn ask(&mut self, inbox: &Inbox) -> Option<Asking> {
-        if !self.node.inner().config().short_lived {
+        let now = Instant::now();
+        if ask_at(self.is_missing(inbox), self.asked, now).is_none_or(|at| at > now) {
             return None;
         }
-        let is_missing = match &inbox.selector {
-            Selector::One(name) => inbox.node_of(name.text()).is_none(),
-            Selector::Pattern(_) => true,
-        };
-        let is_due = self.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY);
-        if !is_missing || !is_due {
-            return None;
-        }
-        self.asked = Some(Instant::now());
+        self.asked = Some(now);
         let node = self.node.clone();
         let selector = inbox.selector.clone();
         Some(Box::pin(async move {
@@ -294,6 +343,11 @@ async fn dial_back(this: &Node, node: NodeId) -> Option<Arc<BulkLink>> {
         service.ask(asked).within(DIAL).await.ok()?;
     }
     this.streams_hub().links().current(node)
+}
+
+/// When the registry is to be asked again, if ever.
+fn ask_at(is_missing: bool, asked: Option<Instant>, now: Instant) -> Option<Instant> {
+    is_missing.then(|| asked.map_or(now, |asked| now.max(asked + ASK_EVERY)))
 }
 
 async fn resolve(node: &Node, name: &StreamName) -> Result<Vec<Target>, CallError> {
@@ -332,6 +386,15 @@ async fn list(node: &Node, selector: &Selector) -> Result<Vec<Target>, CallError
 
 type Asking = Pin<Box<dyn Future<Output = Result<Vec<Target>, CallError>> + Send>>;
 
+impl Trouble {
+    fn reason(&self, target: &Target) -> StreamReason {
+        StreamReason::Unreachable {
+            addresses: target.endpoints.clone(),
+            reason: self.error.to_string(),
+        }
+    }
+}
+
 impl Target {
     fn of(located: &Located, name: &StreamName) -> Self {
         Self {
@@ -363,5 +426,21 @@ fn subscribe(inbox: &Arc<Inbox>, target: &Target, link: &Arc<BulkLink>, after: &
     match link.order(Order::Subscribe { feed, request }) {
         Ok(waker) => after.wakers.extend(waker),
         Err(_) => inbox.lost(name, number, after),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_asks_the_registry_only_while_it_misses_something() {
+        let asked = Instant::now();
+        let now = asked + ASK_EVERY * 5;
+        // It has what it wants, however long ago it has asked.
+        assert_eq!(ask_at(false, Some(asked), now), None);
+        assert_eq!(ask_at(true, None, now), Some(now));
+        assert_eq!(ask_at(true, Some(asked), now), Some(now));
+        assert_eq!(ask_at(true, Some(now), now), Some(now + ASK_EVERY));
     }
 }

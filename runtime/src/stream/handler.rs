@@ -9,7 +9,6 @@ use super::{
     Item, StreamError,
     after::After,
     inbox::{Inbox, Popped},
-    item::Entry,
     name::Selector,
     subscribe::{self, decode_typed, open, typed_form},
     wish::Wish,
@@ -25,12 +24,20 @@ use crate::{
 };
 
 /// How a handler's stream is subscribed to. The default: as published.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StreamOptions {
     latest: Option<u32>,
     reliable: bool,
     depth: Option<u32>,
     at_most: Option<f64>,
+    keep_last: u32,
+    resubscribe: bool,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl StreamOptions {
@@ -41,6 +48,8 @@ impl StreamOptions {
             reliable: false,
             depth: None,
             at_most: None,
+            keep_last: 0,
+            resubscribe: true,
         }
     }
 
@@ -67,6 +76,18 @@ impl StreamOptions {
         self.at_most = Some(hz);
         self
     }
+
+    /// The last so many items of before the subscription, as far as the publisher keeps them.
+    pub const fn keep_last(mut self, items: u32) -> Self {
+        self.keep_last = items;
+        self
+    }
+
+    /// Whether to subscribe again after being cut off, which is the default.
+    pub const fn resubscribe(mut self, again: bool) -> Self {
+        self.resubscribe = again;
+        self
+    }
 }
 
 /// A handler of a stream, listed.
@@ -81,8 +102,17 @@ pub(crate) enum StreamRun<C> {
     Owning(Owning<C>),
 }
 
-type InPlace<C> = Box<dyn Fn(&mut C, Entry, &Rc<Shared<C>>) -> Result<(), Panicked>>;
-type Owning<C> = Box<dyn Fn(Box<C>, Entry, Rc<Shared<C>>, Rc<Control>) -> OwningTurn<C>>;
+type InPlace<C> = Box<dyn Fn(&mut C, Came, &Rc<Shared<C>>) -> Result<(), Panicked>>;
+type Owning<C> = Box<dyn Fn(Box<C>, Came, Rc<Shared<C>>, Rc<Control>) -> OwningTurn<C>>;
+
+/// What a handler is given that hears of errors.
+pub(crate) type Heard<T> = Result<Item<T>, StreamError>;
+
+/// What has come for a handler.
+pub(crate) struct Came {
+    inbox: Arc<Inbox>,
+    what: Popped,
+}
 
 impl<C: 'static> StreamRoute<C> {
     pub(crate) fn in_place<T: Data + Sync>(
@@ -90,14 +120,21 @@ impl<C: 'static> StreamRoute<C> {
         options: StreamOptions,
         handler: fn(&mut C, Item<T>, &Ctx<C>),
     ) -> Self {
-        let run = Box::new(move |state: &mut C, entry, shared: &Rc<Shared<C>>| {
-            let Some((item, head)) = take::<C, T>(entry, shared) else {
-                return Ok(());
-            };
-            let ctx = Ctx::for_call(shared.clone(), head, None);
-            contain::catch(|| handler(state, item, &ctx))
-        });
-        Self::new::<T>(stream, options, StreamRun::InPlace(run))
+        Self::run_in_place(stream, options, false, move |state: &mut C, item, ctx| {
+            // It is given no error.
+            if let Ok(item) = item {
+                handler(state, item, ctx);
+            }
+        })
+    }
+
+    /// One that is given the errors as well.
+    pub(crate) fn in_place_hearing<T: Data + Sync>(
+        stream: &str,
+        options: StreamOptions,
+        handler: fn(&mut C, Heard<T>, &Ctx<C>),
+    ) -> Self {
+        Self::run_in_place(stream, options, true, handler)
     }
 
     pub(crate) fn owning<T: Data + Sync>(
@@ -105,11 +142,56 @@ impl<C: 'static> StreamRoute<C> {
         options: StreamOptions,
         handler: for<'a> fn(&'a mut C, Item<T>, &'a Ctx<C>) -> LocalBoxFuture<'a, ()>,
     ) -> Self {
+        Self::run_owning(
+            stream,
+            options,
+            false,
+            move |state: &mut C, item, ctx| match item {
+                Ok(item) => handler(state, item, ctx),
+                // It is given no error.
+                Err(_) => Box::pin(std::future::ready(())),
+            },
+        )
+    }
+
+    /// One that is given the errors as well.
+    pub(crate) fn owning_hearing<T: Data + Sync>(
+        stream: &str,
+        options: StreamOptions,
+        handler: for<'a> fn(&'a mut C, Heard<T>, &'a Ctx<C>) -> LocalBoxFuture<'a, ()>,
+    ) -> Self {
+        Self::run_owning(stream, options, true, handler)
+    }
+
+    fn run_in_place<T: Data + Sync>(
+        stream: &str,
+        options: StreamOptions,
+        hears_errors: bool,
+        handler: impl Fn(&mut C, Heard<T>, &Ctx<C>) + 'static,
+    ) -> Self {
+        let run = Box::new(move |state: &mut C, came, shared: &Rc<Shared<C>>| {
+            let Some((item, head)) = take::<C, T>(came, shared) else {
+                return Ok(());
+            };
+            let ctx = Ctx::for_call(shared.clone(), head, None);
+            contain::catch(|| handler(state, item, &ctx))
+        });
+        Self::new::<T>(stream, options, hears_errors, StreamRun::InPlace(run))
+    }
+
+    fn run_owning<T: Data + Sync>(
+        stream: &str,
+        options: StreamOptions,
+        hears_errors: bool,
+        handler: impl for<'a> Fn(&'a mut C, Heard<T>, &'a Ctx<C>) -> LocalBoxFuture<'a, ()> + 'static,
+    ) -> Self {
+        let handler = Rc::new(handler);
         let run = Box::new(
-            move |mut state: Box<C>, entry, shared: Rc<Shared<C>>, control: Rc<Control>| {
+            move |mut state: Box<C>, came, shared: Rc<Shared<C>>, control: Rc<Control>| {
+                let handler = Rc::clone(&handler);
                 let turn = async move {
                     let mut panicked = None;
-                    if let Some((item, head)) = take::<C, T>(entry, &shared) {
+                    if let Some((item, head)) = take::<C, T>(came, &shared) {
                         let ambient = shared.ambient(&head);
                         let ctx = Ctx::for_call(shared, head, Some(control.clone()));
                         panicked = match contain::catch(|| handler(&mut state, item, &ctx)) {
@@ -126,11 +208,19 @@ impl<C: 'static> StreamRoute<C> {
                 Box::pin(turn) as OwningTurn<C>
             },
         );
-        Self::new::<T>(stream, options, StreamRun::Owning(run))
+        Self::new::<T>(stream, options, hears_errors, StreamRun::Owning(run))
     }
 
-    fn new<T: Data + Sync>(stream: &str, options: StreamOptions, run: StreamRun<C>) -> Self {
+    fn new<T: Data + Sync>(
+        stream: &str,
+        options: StreamOptions,
+        hears_errors: bool,
+        run: StreamRun<C>,
+    ) -> Self {
         let mut wish = Wish::new(typed_form::<T>());
+        wish.hears_errors = hears_errors;
+        wish.keep_last = options.keep_last;
+        wish.resubscribe = options.resubscribe;
         if let Some(items) = options.latest {
             (wish.mode, wish.depth) = (Some(Mode::Latest), items.max(1));
         } else if options.reliable {
@@ -160,31 +250,33 @@ impl<C: 'static> StreamRoute<C> {
     }
 }
 
-/// The item, and what its handler may know of who published it. What can't be decoded is logged.
+/// What a handler is given, and what it may know of who published it. An error that it isn't given
+/// is logged.
 fn take<C: 'static, T: Data + Sync>(
-    entry: Entry,
+    came: Came,
     shared: &Rc<Shared<C>>,
-) -> Option<(Item<T>, Head)> {
-    match open::<T>(entry, decode_typed, shared.limits()) {
-        Ok(item) => {
-            let head = Head {
-                sender: Some(item.origin().name.component().clone()),
-                sender_node: item.node(),
-                // Nobody waits for it: what it asks has its own time.
-                deadline: Instant::now() + NO_DEADLINE,
-                path: None,
-            };
-            Some((item, head))
+) -> Option<(Heard<T>, Head)> {
+    let Came { inbox, what } = came;
+    let item = match what {
+        Popped::Item(entry) => open::<T>(&inbox, entry, decode_typed, shared.limits()),
+        Popped::Error(error) => Err(error),
+    };
+    let (sender, sender_node) = match &item {
+        Ok(item) => (Some(item.origin().name.component().clone()), item.node()),
+        Err(error) if !inbox.wish.hears_errors => {
+            tracing::warn!(component = %shared.hosted.name, %error, "a stream handler's subscription");
+            return None;
         }
-        Err(error) => {
-            tell(&shared.hosted, &error);
-            None
-        }
-    }
-}
-
-fn tell(hosted: &Hosted, error: &StreamError) {
-    tracing::warn!(component = %hosted.name, %error, "a stream handler's subscription");
+        Err(_) => (None, shared.node.id()),
+    };
+    let head = Head {
+        sender,
+        sender_node,
+        // Nobody waits for it: what it asks has its own time.
+        deadline: Instant::now() + NO_DEADLINE,
+        path: None,
+    };
+    Some((item, head))
 }
 
 /// Polls a handler to its end, or drops it at an await when it is interrupted.
@@ -257,21 +349,17 @@ impl Streams {
         self.inboxes.iter().fold(false, ready)
     }
 
-    /// The next item, and which handler's it is.
-    pub(crate) fn pop(&mut self) -> Option<(usize, Entry)> {
+    /// The next item or error, and which handler's it is.
+    pub(crate) fn pop(&mut self) -> Option<(usize, Came)> {
         let count = self.inboxes.len();
         for step in 0..count {
             let at = (self.next + step) % count;
-            loop {
-                let popped = self.inboxes[at].pop(&self.waker, &mut After::default());
-                match popped {
-                    None => break,
-                    Some(Popped::Error(error)) => tell(&self.hosted, &error),
-                    Some(Popped::Item(entry)) => {
-                        self.next = at + 1;
-                        return Some((at, entry));
-                    }
-                }
+            let inbox = &self.inboxes[at];
+            let popped = inbox.pop(&self.waker, &mut After::default());
+            if let Some(what) = popped {
+                self.next = at + 1;
+                let inbox = Arc::clone(inbox);
+                return Some((at, Came { inbox, what }));
             }
         }
         None

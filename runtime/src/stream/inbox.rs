@@ -28,14 +28,16 @@ use tokio::sync::Notify;
 
 pub(crate) use super::track::{Arrival, Ended, Gate, Place, Popped};
 use super::{
+    StreamError, StreamReason,
     after::After,
-    item::Origin,
+    item::{Entry, Origin},
     name::Selector,
-    track::{Feed, Track},
+    track::{Feed, Tale, Track},
     wish::Wish,
 };
 
-/// Streams that a pattern has matched once and that are gone: so many are remembered.
+/// Streams that a pattern has matched once and that are gone: so many are remembered, or as many as
+/// were there at a time.
 const REMEMBERED: usize = 1024;
 
 /// One subscription's items.
@@ -44,6 +46,8 @@ pub(crate) struct Inbox {
     pub(crate) wish: Wish,
     /// Tells who looks for publishers to look again.
     pub(crate) poke: Arc<Notify>,
+    /// How many bytes of a stream of latest items may wait.
+    bytes_max: usize,
     /// How many tracks have something to be taken.
     ready: AtomicUsize,
     /// It was logged that it gets less than it asked for.
@@ -54,6 +58,9 @@ pub(crate) struct Inbox {
 #[derive(Default)]
 struct State {
     tracks: FxHashMap<Arc<str>, Track>,
+    /// How many of them had a feed at a time, at the most, and how often one has lost it.
+    most: usize,
+    losses: u64,
     /// Those that have something to be taken, in turn.
     ring: VecDeque<Arc<str>>,
     waker: Option<Waker>,
@@ -90,11 +97,12 @@ pub(crate) enum Pushed {
 }
 
 impl Inbox {
-    pub(crate) fn new(selector: Selector, wish: Wish) -> Arc<Self> {
+    pub(crate) fn new(selector: Selector, wish: Wish, bytes_max: usize) -> Arc<Self> {
         Arc::new(Self {
             selector,
             wish,
             poke: Arc::default(),
+            bytes_max,
             ready: AtomicUsize::new(0),
             has_noted: AtomicBool::new(false),
             state: Mutex::default(),
@@ -107,6 +115,18 @@ impl Inbox {
 
     pub(crate) fn totals(&self) -> Totals {
         self.state.lock().totals
+    }
+
+    /// What it gets of each stream that has agreed.
+    pub(crate) fn granted(&self) -> Vec<(Arc<Origin>, Granted)> {
+        let state = self.state.lock();
+        let feeds = state
+            .tracks
+            .values()
+            .filter_map(|track| track.feed.as_ref());
+        feeds
+            .filter_map(|feed| Some((Arc::clone(&feed.origin), feed.granted?)))
+            .collect()
     }
 
     /// The nodes that it gets items from now, by stream.
@@ -127,7 +147,8 @@ impl Inbox {
         if state.is_closed || state.is_over {
             return Gate::Shut;
         }
-        state.tracks.get(name).map_or(Gate::Open, |it| it.gate(now))
+        let track = state.tracks.get(name);
+        track.map_or(Gate::Open, |it| it.gate(self.wish.mode, now))
     }
 
     /// News of a stream's publisher: what failed lately may be tried again at once.
@@ -144,22 +165,33 @@ impl Inbox {
         Some(feed.origin.node)
     }
 
+    /// A stream's publisher is on a node that can't be reached: told once, until it has a feed.
+    pub(crate) fn unreachable(
+        &self,
+        name: &Arc<str>,
+        node: NodeId,
+        reason: impl FnOnce() -> StreamReason,
+        after: &mut After,
+    ) {
+        let mut state = self.state.lock();
+        if state.is_closed || state.is_over {
+            return;
+        }
+        let track = state.make(name);
+        if track.unreachable(node, || StreamError::new(&**name, reason())) {
+            self.enrol(&mut state, name);
+            after.wakers.extend(state.waker.take());
+        }
+    }
+
     /// A place at a publisher is asked for under this number. False if that isn't wanted any more.
     pub(crate) fn begin(&self, number: u64, origin: &Arc<Origin>, place: Place) -> bool {
         let mut state = self.state.lock();
         if state.is_closed || state.is_over {
             return false;
         }
-        if state.tracks.len() >= REMEMBERED {
-            state
-                .tracks
-                .retain(|_, track| track.feed.is_some() || track.in_ring);
-        }
-        let track = state
-            .tracks
-            .entry(Arc::clone(origin.name.text()))
-            .or_default();
-        if track.gate(Instant::now()) != Gate::Open {
+        let track = state.make(origin.name.text());
+        if track.gate(self.wish.mode, Instant::now()) != Gate::Open {
             return false;
         }
         track.feed = Some(Feed::new(number, origin, place, self.wish.window()));
@@ -170,7 +202,9 @@ impl Inbox {
     pub(crate) fn leave(&self, name: &str, after: &mut After) {
         let feed = {
             let mut state = self.state.lock();
-            state.tracks.get_mut(name).and_then(|it| it.feed.take())
+            let losses = state.loss();
+            let track = state.tracks.get_mut(name);
+            track.and_then(|track| track.lose(losses))
         };
         if let Some(feed) = feed {
             feed.leave(after);
@@ -244,12 +278,8 @@ impl Inbox {
             after.drop_body(arrival.body);
             return Pushed::Gone;
         };
-        let dropped = track.push(arrival, after);
-        if track.is_ready() && !std::mem::replace(&mut track.in_ring, true) {
-            let name = state.key(name);
-            state.ring.extend(name);
-            self.ready.fetch_add(1, Ordering::Release);
-        }
+        let dropped = track.push(arrival, self.bytes_max, after);
+        self.enrol(&mut state, name);
         after.wakers.extend(state.waker.take());
         Pushed::Taken(dropped)
     }
@@ -257,23 +287,18 @@ impl Inbox {
     /// The publisher ended the feed, or refused it.
     pub(crate) fn ended(&self, name: &str, feed: u64, ended: Ended, after: &mut After) {
         let mut state = self.state.lock();
+        let losses = state.loss();
         let Some(track) = state.track(name, feed) else {
             return;
         };
-        track.feed = None;
+        drop(track.lose(losses));
         // The session has checked the sums by its own count, which isn't that of earlier connections.
-        track.missed = track.missed.saturating_add(ended.missed);
-        track.thinned = track.thinned.saturating_add(ended.thinned);
-        let left_out = ended.missed.saturating_add(ended.thinned);
-        track.next = track.next.saturating_add(left_out);
-        let is_cut = ended.code == EndCode::CutOff;
-        track.error = track.failed(name, ended, &self.wish.form);
-        if track.is_ready() && !std::mem::replace(&mut track.in_ring, true) {
-            let name = state.key(name);
-            state.ring.extend(name);
-            self.ready.fetch_add(1, Ordering::Release);
-        }
-        if is_cut && !self.wish.resubscribe && matches!(self.selector, Selector::One(_)) {
+        track.left_out(ended.missed, ended.thinned);
+        let is_over = ended.code == EndCode::CutOff && !self.wish.resubscribe;
+        track.is_over = is_over;
+        track.error = track.failed(name, ended, &self.wish);
+        self.enrol(&mut state, name);
+        if is_over && matches!(self.selector, Selector::One(_)) {
             state.is_over = true;
         }
         after.wakers.extend(state.waker.take());
@@ -284,8 +309,9 @@ impl Inbox {
     /// The connection that the feed was on is gone.
     pub(crate) fn lost(&self, name: &str, feed: u64, after: &mut After) {
         let mut state = self.state.lock();
+        let losses = state.loss();
         if let Some(track) = state.track(name, feed) {
-            track.feed = None;
+            drop(track.lose(losses));
             after.pokes.push(Arc::clone(&self.poke));
         }
     }
@@ -294,30 +320,65 @@ impl Inbox {
 
     /// The next item, or error; `None`: nothing is there, and the waker is told when something is.
     pub(crate) fn pop(&self, waker: &Waker, after: &mut After) -> Option<Popped> {
+        let wish = self.wish.mode;
         let mut state = self.state.lock();
-        let Some(name) = state.ring.pop_front() else {
-            state.sleep(waker);
-            return None;
+        loop {
+            let Some(name) = state.ring.pop_front() else {
+                state.sleep(waker);
+                return None;
+            };
+            let State { tracks, totals, .. } = &mut *state;
+            let Some(track) = tracks.get_mut(&name) else {
+                continue;
+            };
+            let wanted_feed = track.wants_feed(wish);
+            let popped = track.pop(after);
+            // Only if this is what kept it from a new feed: otherwise that is known.
+            if track.wants_feed(wish) && !wanted_feed {
+                after.pokes.push(Arc::clone(&self.poke));
+            }
+            let is_ready = track.is_ready();
+            track.in_ring = is_ready;
+            if let Some(Popped::Item(entry)) = &popped {
+                totals.count(entry);
+            }
+            if is_ready {
+                state.ring.push_back(name);
+            } else {
+                self.ready.fetch_sub(1, Ordering::Release);
+            }
+            // What it had to tell may have been taken back.
+            if popped.is_some() {
+                return popped;
+            }
+        }
+    }
+
+    /// An item that was taken can't be used: what it had to tell of those before it the next one
+    /// tells, and that it was missed itself if nobody hears of the error.
+    pub(crate) fn carry_over(&self, entry: &Entry) {
+        let mut state = self.state.lock();
+        state.totals.discount(entry);
+        if let Some(track) = state.tracks.get_mut(entry.from.name.text()) {
+            let itself = u64::from(!self.wish.hears_errors);
+            track.carry_over(Tale {
+                missed: entry.missed.saturating_add(itself),
+                thinned: entry.thinned,
+                restarted: entry.restarted,
+            });
+        }
+    }
+
+    /// Puts a stream into the ring, if it has something to be taken.
+    fn enrol(&self, state: &mut State, name: &str) {
+        let Some(track) = state.tracks.get_mut(name) else {
+            return;
         };
-        let State { tracks, totals, .. } = &mut *state;
-        let track = tracks.get_mut(&name)?;
-        let popped = track.pop(after);
-        if track.wants_feed() {
-            after.pokes.push(Arc::clone(&self.poke));
+        if track.is_ready() && !std::mem::replace(&mut track.in_ring, true) {
+            let name = state.key(name);
+            state.ring.extend(name);
+            self.ready.fetch_add(1, Ordering::Release);
         }
-        let is_ready = track.is_ready();
-        track.in_ring = is_ready;
-        if let Some(Popped::Item(entry)) = &popped {
-            totals.taken += 1;
-            totals.missed = totals.missed.saturating_add(entry.missed);
-            totals.thinned = totals.thinned.saturating_add(entry.thinned);
-        }
-        if is_ready {
-            state.ring.push_back(name);
-        } else {
-            self.ready.fetch_sub(1, Ordering::Release);
-        }
-        popped
     }
 
     /// Whether something is there; if not, the waker is told when something is.
@@ -362,7 +423,48 @@ impl Inbox {
     }
 }
 
+impl Totals {
+    fn count(&mut self, entry: &Entry) {
+        self.taken += 1;
+        self.missed = self.missed.saturating_add(entry.missed);
+        self.thinned = self.thinned.saturating_add(entry.thinned);
+    }
+
+    /// It is counted with the next one.
+    fn discount(&mut self, entry: &Entry) {
+        self.taken = self.taken.saturating_sub(1);
+        self.missed = self.missed.saturating_sub(entry.missed);
+        self.thinned = self.thinned.saturating_sub(entry.thinned);
+    }
+}
+
 impl State {
+    /// The stream's track. Those that have been gone for the longest are forgotten if there are too
+    /// many: whoever is cut off for good last of all.
+    fn make(&mut self, name: &Arc<str>) -> &mut Track {
+        if self.tracks.len() >= REMEMBERED && !self.tracks.contains_key(name) {
+            let feeds = self.tracks.values().filter(|it| it.feed.is_some()).count();
+            self.most = self.most.max(feeds);
+            if self.tracks.len() - feeds >= REMEMBERED.max(self.most) {
+                let idle = self
+                    .tracks
+                    .iter()
+                    .filter(|(_, track)| track.feed.is_none() && !track.in_ring);
+                let oldest = idle.min_by_key(|(_, track)| (track.is_over, track.idle_since));
+                if let Some(name) = oldest.map(|(name, _)| Arc::clone(name)) {
+                    self.tracks.remove(&name);
+                }
+            }
+        }
+        self.tracks.entry(Arc::clone(name)).or_default()
+    }
+
+    /// Counts that a feed is lost.
+    fn loss(&mut self) -> u64 {
+        self.losses += 1;
+        self.losses
+    }
+
     /// The track, if the feed is its present one.
     fn track(&mut self, name: &str, feed: u64) -> Option<&mut Track> {
         let track = self.tracks.get_mut(name)?;

@@ -72,6 +72,9 @@ impl<T> Item<T> {
     }
 
     /// How many items before it this subscriber should have got, and didn't.
+    ///
+    /// After a connection was lost that is each item of the time without one: which of them the
+    /// publisher would have left out for the subscriber's rate nobody knows.
     pub fn missed(&self) -> u64 {
         self.missed
     }
@@ -94,7 +97,7 @@ impl<T> Item<T> {
     }
 
     /// The stream that it comes from, as `component/stream`.
-    pub fn from(&self) -> &str {
+    pub fn stream(&self) -> &str {
         self.from.name.text()
     }
 
@@ -152,7 +155,7 @@ impl<T> Clone for Item<T> {
 impl<T: fmt::Debug> fmt::Debug for Item<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Item")
-            .field("from", &self.from())
+            .field("stream", &self.stream())
             .field("seq", &self.seq)
             .field("missed", &self.missed)
             .field("thinned", &self.thinned)

@@ -29,7 +29,7 @@ mod wish;
 
 pub(crate) use self::{
     after::After,
-    handler::{StreamRoute, StreamRun, Streams},
+    handler::{Heard, StreamRoute, StreamRun, Streams},
     hub::Hub,
     inbox::{Arrival, Ended, Inbox},
     item::Body,
@@ -41,6 +41,6 @@ pub use self::{
     item::Item,
     publisher::Publisher,
     qos::{Qos, WhenFull},
-    report::{StreamReport, SubscriberReport},
+    report::{StreamGrant, StreamReport, SubscriberReport},
     subscribe::{Subscribe, Subscription},
 };

@@ -1,6 +1,13 @@
 //! What a node tells of its streams.
 
-use super::port::Port;
+use std::time::Duration;
+
+use botzilla_wire::{
+    NodeId,
+    stream::{Granted, Mode},
+};
+
+use super::{item::Origin, port::Port};
 
 /// A stream that a node publishes, in full.
 #[botzilla::data]
@@ -59,12 +66,46 @@ impl From<&Port> for SubscriberReport {
         Self {
             component: port.component.as_ref().map(ToString::to_string),
             node: port.node.to_string(),
-            reliable: port.mode == botzilla_wire::stream::Mode::Reliable,
+            reliable: port.mode == Mode::Reliable,
             depth: port.depth,
             queued: port.queued() as u64,
             sent: port.sent,
             missed: port.missed(),
             thinned: port.thinned_ever,
+        }
+    }
+}
+
+/// What a publisher has granted a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamGrant {
+    /// The stream, as `component/stream`.
+    pub stream: String,
+    /// The node that it comes from.
+    pub node: NodeId,
+    /// It gets every item; else the latest.
+    pub reliable: bool,
+    /// It is cut off when it is full for too long; else it is waited for, if it is reliable.
+    pub cuts_off: bool,
+    /// How many items may wait for it.
+    pub depth: u32,
+    /// The least time between two items; zero for all of them.
+    pub interval: Duration,
+    /// How many items of before the subscription it was given.
+    pub keep_last: u32,
+}
+
+impl StreamGrant {
+    pub(crate) fn new(origin: &Origin, granted: &Granted) -> Self {
+        Self {
+            stream: origin.name.to_string(),
+            node: origin.node,
+            reliable: granted.mode == Mode::Reliable,
+            cuts_off: granted.cuts_off,
+            depth: granted.depth,
+            interval: granted.interval,
+            keep_last: granted.keep_last,
         }
     }
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::{
-    Item, StreamError, StreamReason,
+    Item, StreamError, StreamGrant, StreamReason,
     after::After,
     finder,
     inbox::{Inbox, Popped},
@@ -133,7 +133,7 @@ impl<T> Subscribe<T> {
     }
 
     /// Whether to subscribe again after being cut off, which is the default. Otherwise the error is
-    /// the last thing that comes.
+    /// the last thing that comes; in a pattern, the last of that stream.
     pub fn resubscribe(self, again: bool) -> Self {
         self.set(|wish| wish.resubscribe = again)
     }
@@ -160,7 +160,7 @@ impl<T> Subscribe<T> {
 
 /// Begins a subscription: what is published here it has at once, the rest is looked for.
 pub(crate) fn begin(node: &Node, selector: Selector, wish: Wish) -> Arc<Inbox> {
-    let inbox = Inbox::new(selector, wish);
+    let inbox = Inbox::new(selector, wish, node.limits().stream_queue);
     node.streams_hub().join(&inbox);
     finder::find(node, &inbox);
     inbox
@@ -221,7 +221,8 @@ impl<T> Subscription<T> {
         let popped = self.inbox.pop(cx.waker(), &mut After::default());
         match popped {
             Some(Popped::Item(entry)) => {
-                Poll::Ready(Some(open(entry, self.decode, self.node.limits())))
+                let limits = self.node.limits();
+                Poll::Ready(Some(open(&self.inbox, entry, self.decode, limits)))
             }
             Some(Popped::Error(error)) => Poll::Ready(Some(Err(error))),
             None if self.inbox.is_over() => Poll::Ready(None),
@@ -240,6 +241,18 @@ impl<T> Subscription<T> {
         let mut names: Vec<_> = origins.iter().map(|it| it.name.to_string()).collect();
         names.sort_unstable();
         names
+    }
+
+    /// What each publisher has granted, as far as they have answered. It may be less than was asked
+    /// for: see [`Qos`](crate::Qos).
+    pub fn granted(&self) -> Vec<StreamGrant> {
+        let granted = self.inbox.granted();
+        let mut grants: Vec<_> = granted
+            .iter()
+            .map(|(origin, granted)| StreamGrant::new(origin, granted))
+            .collect();
+        grants.sort_unstable_by(|a, b| a.stream.cmp(&b.stream));
+        grants
     }
 
     /// How many items were taken from it.
@@ -282,6 +295,7 @@ impl<T> fmt::Debug for Subscription<T> {
 
 /// Makes an item of what waits.
 pub(crate) fn open<T>(
+    inbox: &Inbox,
     mut entry: Entry,
     decode: Decode<T>,
     limits: &Limits,
@@ -291,6 +305,7 @@ pub(crate) fn open<T>(
     match decode(body, limits) {
         Ok(value) => Ok(Item::new(value, &entry)),
         Err(reason) => {
+            inbox.carry_over(&entry);
             let seq = entry.seq;
             let reason = StreamReason::Codec { seq, reason };
             Err(StreamError::new(entry.from.name.text().as_ref(), reason))
@@ -330,7 +345,7 @@ impl Node {
     /// let mut scans = node.subscribe::<Scan>("*/scan").latest(4).at_most(5.0).await?;
     /// while let Some(scan) = scans.next().await {
     ///     match scan {
-    ///         Ok(scan) => println!("{}: number {}", scan.from(), scan.seq()),
+    ///         Ok(scan) => println!("{}: number {}", scan.stream(), scan.seq()),
     ///         Err(error) => eprintln!("{error}"),
     ///     }
     /// }

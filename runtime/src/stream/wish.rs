@@ -30,6 +30,8 @@ pub(crate) struct Wish {
     pub(crate) interval: Duration,
     pub(crate) keep_last: u32,
     pub(crate) resubscribe: bool,
+    /// It is given errors, and with them what they count. Otherwise the next item counts that too.
+    pub(crate) hears_errors: bool,
     pub(crate) form: Form,
 }
 
@@ -58,6 +60,7 @@ impl Wish {
             interval: Duration::ZERO,
             keep_last: 0,
             resubscribe: true,
+            hears_errors: true,
             form,
         }
     }
@@ -71,7 +74,8 @@ impl Wish {
     pub(crate) fn window(&self) -> (u64, u64) {
         let items = match (self.mode, self.depth) {
             (_, AS_PUBLISHED) => WINDOW_ITEMS,
-            // What comes too early pushes the oldest out on this side as well: nothing waits.
+            // It isn't what waits that this bounds: each item is taken in at once, and pushes the
+            // oldest out.
             (Some(Mode::Latest), depth) => u64::from(depth).max(WINDOW_ITEMS),
             (_, depth) => u64::from(depth),
         };

@@ -31,6 +31,9 @@ pub(crate) fn tick(n: u64) -> Tick {
 #[botzilla::message]
 pub(crate) struct Panic {}
 
+#[botzilla::message]
+pub(crate) struct End {}
+
 /// A component that gives its publisher to the test each time it starts.
 pub(crate) struct Source {
     stream: &'static str,
@@ -51,6 +54,11 @@ impl Source {
     #[botzilla::handler]
     fn panic(&mut self, _: Panic) {
         panic!("as asked");
+    }
+
+    #[botzilla::handler]
+    fn end(&mut self, _: End, ctx: &Ctx<Self>) {
+        ctx.stop();
     }
 }
 
@@ -95,7 +103,7 @@ fn items_come_in_order_and_are_shared_not_copied() {
             assert_eq!((a.n, a.seq(), a.missed(), a.thinned()), (n, n, 0, 0));
             assert!(Arc::ptr_eq(a.shared(), b.shared()) && !a.restarted());
             assert_eq!(
-                (a.from(), a.component(), a.node()),
+                (a.stream(), a.component(), a.node()),
                 ("clock/tick", "clock", node.id())
             );
         }
@@ -310,7 +318,7 @@ fn patterns_match_by_name_and_by_group_now_and_later() {
         let mut came = Vec::new();
         for _ in 0..2 {
             let item = next(&mut all).await;
-            came.push((item.from().to_owned(), item.n));
+            came.push((item.stream().to_owned(), item.n));
         }
         came.sort();
         let expected = [

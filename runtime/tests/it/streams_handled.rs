@@ -48,7 +48,11 @@ impl Watcher {
     #[botzilla::handler(stream = "*/tick", latest = 100, at_most = 1000)]
     async fn item(&mut self, tick: Item<Tick>, ctx: &Ctx<Self>) {
         let _ = ctx.node();
-        self.saw(Saw::Item(tick.seq(), tick.missed(), tick.from().to_owned()));
+        self.saw(Saw::Item(
+            tick.seq(),
+            tick.missed(),
+            tick.stream().to_owned(),
+        ));
     }
 }
 

@@ -37,7 +37,7 @@ impl Follower<Value> for Echo {
             self.are_known = true;
         }
         flow((stage.show)(Event::Item(Shown {
-            stream: item.from(),
+            stream: item.stream(),
             seq: item.seq(),
             age: item.age(),
             missed: item.missed(),

@@ -41,7 +41,7 @@ impl<T: AsRef<[u8]>> Follower<T> for Gauge {
             thinned: item.thinned(),
             restarted: item.restarted(),
         };
-        self.meter.add(item.from(), &sample);
+        self.meter.add(item.stream(), &sample);
         Ok(Flow::On)
     }
 
