@@ -44,7 +44,8 @@ const DEPTH: u32 = 64;
 /// | an item larger than the `stream_payload` of the subscriber's node | on that node | as with JSON: `TooLarge`, and the item is missed |
 /// | keeps items | wants them, and a rate | those that are kept come at once; the rate counts from the first that is new |
 /// | keeps items, of which the newest can't reach it | wants them | an error that says so, once; it is tried again each second at the latest, and begins with the next that can |
-/// | gone, not there yet, or on a node that can't be reached | any | nothing comes, `publishers` doesn't list it, and it is tried again for as long as the subscription lives |
+/// | gone, or not there yet | any | nothing comes, and `publishers` doesn't list it; it is found when it is there |
+/// | on a node that can't be reached | any | [`Unreachable`](crate::StreamReason::Unreachable) after some seconds, once; it is tried on, and items come when it works |
 ///
 /// A rate limit thins the stream at the publisher before any of this; what it left out is counted
 /// apart from what was missed. Items of before the subscription are given if the publisher keeps
