@@ -87,12 +87,13 @@ pub(crate) struct Common {
     )]
     pub(crate) config: Option<PathBuf>,
 
-    /// How long it may take in all, connecting included: 2, 500ms, 1.5s, 1m [default: 2s]
+    /// How long it may take in all, connecting included: 2, 500ms, 1.5s, 1m [default: 2s; a demo
+    /// has 27s, and what follows a stream or publishes at a --rate goes on until Ctrl-C]
     #[arg(long, global = true, value_name = "TIME", value_parser = time,
           help_heading = "Common options")]
     pub(crate) timeout: Option<Duration>,
 
-    /// Shows one line of JSON instead of text
+    /// Shows one line of JSON instead of text; of a stream, one for each item or second
     #[arg(long, global = true, help_heading = "Common options")]
     pub(crate) json: bool,
 }
@@ -236,26 +237,27 @@ pub(crate) struct Broadcast {
     pub(crate) payload: Option<String>,
 }
 
-/// Shows what a component understands: messages, their fields, their replies
+/// Shows what a component understands and publishes: messages with their replies, streams
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
   botzilla schema drive                       all its messages, each with a call to copy
   botzilla schema drive SetVelocity           one of them, with its JSON schema
+  botzilla schema lidar scan                  the same of a stream
   botzilla schema drive --json | jq '.messages[].schema'")]
 pub(crate) struct Schema {
     /// The component
     pub(crate) name: String,
 
-    /// One of its messages
+    /// One of its messages or streams
     pub(crate) message: Option<String>,
 }
 
 /// Drives a simulated robot through a room, with a registry of its own
 ///
-/// Five components (drive, lidar, planner, battery, operator), each on a node of its own, talk over
-/// authenticated connections. On the way somebody presses the emergency stop. It needs no setting,
-/// and ends within 30 s.
+/// Seven components (drive, lidar, camera, planner, battery, watcher, operator), each on a node of its
+/// own, talk and stream over authenticated connections. On the way somebody presses the emergency stop.
+/// It needs no setting, and ends within 30 s.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:

@@ -11,7 +11,7 @@ use botzilla_wire::ident::Name;
 use crate::error::CliError;
 
 /// What its goodbyes may take when all is done.
-const GOODBYE: Duration = Duration::from_millis(200);
+pub(crate) const GOODBYE: Duration = Duration::from_millis(200);
 /// Of the time that is left, what is kept for the way of a registry's answer that comes at the last moment..
 const FOR_THE_WAY: f64 = 0.25;
 /// .. and no more than this.
@@ -121,9 +121,12 @@ impl Client {
         CliError::call(name, message, &reason)
     }
 
-    /// Ends the connections so that the other sides know that it was meant.
-    pub(crate) async fn close(self) {
-        self.node.shutdown(GOODBYE).await;
+    /// Ends the connections so that the other sides know that it was meant. What waits for them is
+    /// written before, for as long as `time`. False: it took longer.
+    pub(crate) async fn close(self, time: Duration) -> bool {
+        let began = Instant::now();
+        self.node.shutdown(time).await;
+        began.elapsed() < time
     }
 
     /// What the registry may wait with its answer.

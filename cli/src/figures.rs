@@ -157,6 +157,13 @@ impl Meter {
         }
     }
 
+    /// So many items were missed, with none after them that would have told it.
+    pub(crate) fn missed(&mut self, stream: &str, missed: u64) {
+        let counted = self.streams.entry(stream.to_owned()).or_default();
+        counted.now.missed += missed;
+        counted.all.missed += missed;
+    }
+
     /// What came since the last look; nothing of a stream is told as nothing.
     pub(crate) fn look(&mut self, now: Instant) -> Vec<(String, Figures)> {
         let over = now.saturating_duration_since(self.looked).as_secs_f64();
@@ -271,5 +278,7 @@ mod tests {
         assert_eq!((a.missed, a.thinned, a.restarts), (3, 2, 1));
         assert!(a.intervals.is_empty() && near(a.rate(), 0.0));
         assert_eq!(all[1].1.items, 1);
+        meter.missed("a", 4);
+        assert_eq!(meter.whole(start + ms(9000))[0].1.missed, 7);
     }
 }

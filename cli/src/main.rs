@@ -19,6 +19,9 @@ mod schema;
 use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use clap::{Parser, error::ErrorKind};
@@ -30,6 +33,9 @@ use crate::{
     output::{Report, Style},
     plan::Plan,
 };
+
+/// How long who reads has for an error.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
@@ -61,8 +67,11 @@ async fn run(args: Args) -> Result<(), CliError> {
             show(&report?, json)
         }
         Plan::Live { config, plan } => {
-            let mut screen = output::Screen::new(json, &plan.verb);
-            cmd::stream::run(*config, plan, &mut |event| screen.show(&event)).await
+            let screen = output::Screen::new(json, &plan.verb);
+            let mut screen = screen.map_err(|error| {
+                CliError::not_asked(format!("the output can't be written ({error})"))
+            })?;
+            cmd::stream::run(*config, plan, &mut screen).await
         }
         Plan::Keygen { id } => show(&cmd::keygen::run(id.as_deref())?, json),
         Plan::Completions { shell } => show(&cmd::completions::run(shell), json),
@@ -113,11 +122,20 @@ fn written(result: io::Result<()>) -> Result<(), CliError> {
 }
 
 fn fail(error: &CliError, json: bool) -> ExitCode {
-    // Nobody is left to hear of a stderr that is closed.
-    let _ = writeln!(io::stderr(), "error: {}", one_line(error.text()));
-    if json && let Some(answer) = error.answer() {
-        // The line above says what matters.
-        let _ = write_out(&format!("{answer}\n"));
+    let line = format!("error: {}\n", one_line(error.text()));
+    let answer = error.answer().filter(|_| json).map(|it| format!("{it}\n"));
+    let (done, is_done) = mpsc::channel();
+    let write = move || {
+        // Nobody is left to hear of a stderr that is closed; and the line says what matters.
+        let _ = io::stderr().write_all(line.as_bytes());
+        let _ = answer.map(|answer| write_out(&answer));
+        // Who waits for it may have given up.
+        let _ = done.send(());
+    };
+    // A command that takes signals must not be kept from its end by who doesn't read.
+    let thread = thread::Builder::new().spawn(write);
+    if thread.is_ok() {
+        let _ = is_done.recv_timeout(LAST_WORDS);
     }
     error.exit().code()
 }

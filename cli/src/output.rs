@@ -3,6 +3,7 @@
 mod csv;
 mod json;
 mod live;
+mod out;
 mod progress;
 mod stream;
 mod style;
@@ -64,10 +65,11 @@ pub(crate) enum Report {
         recovering: bool,
         report: BroadcastReport,
     },
-    /// Messages; `whole`: with their schemas.
+    /// Messages and streams; `whole`: with their schemas.
     Schema {
         component: String,
         contracts: Vec<Contract>,
+        streams: Vec<StreamReport>,
         whole: bool,
     },
     /// Which streams there are: of these components.

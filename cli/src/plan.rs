@@ -95,6 +95,8 @@ pub(crate) struct Outgoing<To> {
 
 /// What a command has in all unless it is told.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
+/// The memory that an item's JSON may take, unless a setting says so.
+const DECODED: usize = 2 << 30;
 
 pub(crate) fn resolve(args: Args) -> Result<Plan, CliError> {
     let Args { common, command } = args;
@@ -141,7 +143,7 @@ pub(crate) fn resolve(args: Args) -> Result<Plan, CliError> {
             message: Outgoing {
                 to: broadcast.group.as_deref().map(name).transpose()?,
                 message: broadcast.message,
-                json: json(broadcast.payload)?,
+                json: json(broadcast.payload, Longest::message())?,
             },
             wait: broadcast.wait,
         },
@@ -187,7 +189,16 @@ fn live_plan(common: Common, verb: Live) -> Result<Plan, CliError> {
         ));
     }
     let timeout = common.timeout;
-    let mut config = NodeConfig::from_settings(settings(common)?)?;
+    let mut settings = settings(common)?;
+    // They are those of the robot's programs: its address is taken by one of them, and who is sent there
+    // for this command's stream finds that one.
+    (settings.listen, settings.advertise) = (None, None);
+    if matches!(verb, Live::Echo(_)) {
+        // A number of one byte takes 32 as JSON in memory: what may be published can be shown.
+        let limits = settings.limits.get_or_insert_default();
+        limits.decoded.get_or_insert(DECODED);
+    }
+    let mut config = NodeConfig::from_settings(settings)?;
     // Who publishes has to be found; who only reads hasn't.
     if !matches!(verb, Live::Publish(_)) {
         config = config.short_lived();
@@ -218,14 +229,37 @@ fn outgoing(message: Message) -> Result<Outgoing<Name>, CliError> {
     Ok(Outgoing {
         to: name(&message.name)?,
         message: message.message,
-        json: json(message.payload)?,
+        json: json(message.payload, Longest::message())?,
     })
 }
 
-fn json(text: Option<String>) -> Result<Option<Value>, CliError> {
+/// What stdin may have: nobody takes more, so nobody needs to read it.
+#[derive(Clone, Copy)]
+struct Longest {
+    bytes: usize,
+    what: &'static str,
+}
+
+impl Longest {
+    fn message() -> Self {
+        Self {
+            bytes: Limits::default().payload,
+            what: "a message",
+        }
+    }
+
+    fn item() -> Self {
+        Self {
+            bytes: Limits::default().stream_payload,
+            what: "an item of a stream",
+        }
+    }
+}
+
+fn json(text: Option<String>, longest: Longest) -> Result<Option<Value>, CliError> {
     let Some(text) = text else { return Ok(None) };
     let (text, place) = match &*text {
-        "-" => (stdin()?, "what stdin has"),
+        "-" => (stdin(longest)?, "what stdin has"),
         _ => (text, "the argument JSON"),
     };
     let value = serde_json::from_str(&text).map_err(|error| {
@@ -237,9 +271,12 @@ fn json(text: Option<String>) -> Result<Option<Value>, CliError> {
     Ok(Some(value))
 }
 
-fn stdin() -> Result<String, CliError> {
-    // Nobody takes a longer message, so nobody needs to read one.
-    let longest = Limits::default().payload;
+fn stdin(
+    Longest {
+        bytes: longest,
+        what,
+    }: Longest,
+) -> Result<String, CliError> {
     let mut bytes = Vec::new();
     let read = io::stdin()
         .lock()
@@ -251,7 +288,7 @@ fn stdin() -> Result<String, CliError> {
         ))
     })?;
     if bytes.len() > longest {
-        let text = format!("what stdin has is longer than a message may be: {longest} bytes");
+        let text = format!("what stdin has is longer than {what} may be: {longest} bytes");
         return Err(CliError::not_asked(text));
     }
     String::from_utf8(bytes)
@@ -319,6 +356,7 @@ mod tests {
     #[test]
     fn what_is_no_json_is_shown_shortened_with_the_remedy() {
         let long = format!("{{a: {}", "b".repeat(200));
+        let json = |text: Option<String>| json(text, Longest::message());
         let error = json(Some(long)).unwrap_err();
         assert!(
             error.text().contains("bbb\"...") && error.text().len() < 300,

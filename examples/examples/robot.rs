@@ -2,8 +2,8 @@
 //!
 //! `cargo run -p botzilla-examples --example robot -- all` is one process, and `-- processes` one
 //! for each component; both drive to the goal and end. By hand, in terminals of their own, with
-//! BOTZILLA_REGISTRY and BOTZILLA_SECRET set in each: `-- drive`, `-- lidar`, `-- planner`,
-//! `-- battery`, and at last `-- operator`, which sends the robot off.
+//! BOTZILLA_REGISTRY and BOTZILLA_SECRET set in each: `-- drive`, `-- lidar`, `-- camera`,
+//! `-- planner`, `-- battery`, `-- watcher`, and at last `-- operator`, which sends the robot off.
 
 use std::{env, process::Stdio, time::Duration};
 

@@ -7,7 +7,8 @@ use clap::{Args as ClapArgs, Subcommand};
 /// A stream is named `component/stream`. `echo`, `hz`, `bw` and `delay` take a pattern too: `*/scan`,
 /// `lidar/*`, `group:base/*`. They wait for who publishes it, find it again when it is restarted or
 /// moves, and go on until Ctrl-C, --count or --timeout. No publisher waits for them unless --reliable
-/// is given: what they miss is counted.
+/// is given: what they miss is counted. At the publisher as many items wait for them as it says itself,
+/// or --depth.
 #[derive(Debug, ClapArgs)]
 #[command(
     arg_required_else_help = true,
@@ -16,7 +17,7 @@ use clap::{Args as ClapArgs, Subcommand};
 Examples:
   botzilla stream list                                what is published
   botzilla stream echo lidar/scan --count 1           one item
-  botzilla stream echo drive/odometry --field x_m --field y_m --csv > way.csv
+  botzilla stream echo drive/odometry --field at.x_m --field at.y_m --csv > way.csv
   botzilla stream hz '*/scan' --timeout 5s            how often, how evenly, how much is lost
   botzilla stream pub lamp/level '{\"percent\": 50}' --rate 10"
 )]
@@ -33,7 +34,7 @@ pub(crate) enum Verb {
     Pub(Publish),
     /// Shows how many items come in a second, and how evenly
     #[command(after_help = "\
-Each second a line; at the end one for all. The interval is the time between two items, as they come
+Each second a line; at the end one for all. The interval is the time between two items, as they come \
 to this command; its jitter is the standard deviation.
 
 Examples:
@@ -42,8 +43,8 @@ Examples:
     Hz(Measure),
     /// Shows how many bytes come in a second, and how long the items are
     #[command(after_help = "\
-Each second a line; at the end one for all. Counted are the items as they travel (bincode, or JSON if
-their type is no other), without headers.
+Each second a line; at the end one for all. Counted are the items as they travel, without headers: as \
+bincode, or as JSON if their type has no other form.
 
 Examples:
   botzilla stream bw camera/image
@@ -51,8 +52,9 @@ Examples:
     Bw(Measure),
     /// Shows how old the items are when they come
     #[command(after_help = "\
-Each second a line; at the end one for all. The age is the time since the item was published: in the
-publisher's process and in this one. The time on the wire isn't in it, since clocks aren't compared.
+Each second a line; at the end one for all. The age is the time since the item was published: in the \
+publisher's process, where it may have waited for this command (--depth 1: only the newest one waits), \
+and in this one. The time on the wire isn't in it, since clocks aren't compared.
 
 Examples:
   botzilla stream delay lidar/scan
@@ -89,7 +91,7 @@ pub(crate) struct Info {
 #[command(after_help = "\
 Examples:
   botzilla stream echo lidar/scan
-  botzilla stream echo lidar/scan --field ranges_m[0]      part of it: `a.b`, `a[0]`
+  botzilla stream echo lidar/scan --field 'ranges_m[0]'    part of it: `a.b`, `a[0]`
   botzilla stream echo drive/odometry --at-most 2 --json   a line of JSON each, twice a second
   botzilla stream echo drive/odometry --count 100 --csv    a table")]
 pub(crate) struct Echo {
@@ -136,6 +138,10 @@ pub(crate) struct Subscribed {
     /// Every item, as far as the publisher is reliable: it waits for this command
     #[arg(long)]
     pub(crate) reliable: bool,
+
+    /// How many items may wait for this command, at the publisher and here [default: as published]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) depth: Option<u32>,
 }
 
 /// Publishes JSON as a stream of a component that isn't there
@@ -143,7 +149,8 @@ pub(crate) struct Subscribed {
 /// This command becomes the component, so its name must be free. Without --rate it waits for a
 /// subscriber, for as long as --timeout says, and publishes once, or --count times. With --rate it
 /// begins at once and goes on until --count, --timeout or Ctrl-C. Subscribers of a type take the items
-/// if the JSON fits it.
+/// if the JSON fits it. It ends when all has been sent, or with exit code 1 if that isn't so within
+/// --timeout [default for that: 10s].
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:

@@ -6,6 +6,7 @@ use crate::error::CliError;
 pub(crate) struct Ending {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    has_come: bool,
 }
 
 #[cfg(unix)]
@@ -22,10 +23,16 @@ impl Ending {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            has_come: false,
         })
     }
 
-    /// Until one of them comes.
+    /// Whether there was one already.
+    pub(crate) fn has_come(&self) -> bool {
+        self.has_come
+    }
+
+    /// Until one of them comes: the next, if one has.
     ///
     /// # Cancel safety
     ///
@@ -35,20 +42,28 @@ impl Ending {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+        self.has_come = true;
     }
 }
 
 #[cfg(not(unix))]
-pub(crate) struct Ending;
+pub(crate) struct Ending {
+    has_come: bool,
+}
 
 #[cfg(not(unix))]
 impl Ending {
     /// From now on the signals end nothing by themselves.
     pub(crate) fn new() -> Result<Self, CliError> {
-        Ok(Self)
+        Ok(Self { has_come: false })
     }
 
-    /// Until one of them comes.
+    /// Whether there was one already.
+    pub(crate) fn has_come(&self) -> bool {
+        self.has_come
+    }
+
+    /// Until one of them comes: the next, if one has.
     ///
     /// # Cancel safety
     ///
@@ -58,5 +73,6 @@ impl Ending {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+        self.has_come = true;
     }
 }

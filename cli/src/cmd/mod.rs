@@ -18,7 +18,7 @@ use std::time::Duration;
 use botzilla::{Description, HandlerDescription, NodeConfig, directory::similar};
 
 use crate::{
-    client::Client,
+    client::{Client, GOODBYE},
     error::CliError,
     output::Report,
     plan::{Ask, Outgoing},
@@ -48,7 +48,7 @@ pub(crate) async fn run(
         }
     };
     let outcome = tokio::time::timeout(client.left() + GRACE, asked).await;
-    client.close().await;
+    client.close(GOODBYE).await;
     outcome.unwrap_or_else(|_| {
         let text = format!("no end within {timeout:?}; --timeout gives it longer");
         Err(CliError::answered_no("expired", text))

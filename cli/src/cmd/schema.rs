@@ -11,8 +11,16 @@ pub(crate) async fn run(
     message: Option<&str>,
 ) -> Result<Report, CliError> {
     let description = client.describe(name, None).await?;
+    let mut streams = description.streams.clone();
     let handlers: Vec<_> = match message {
-        Some(message) => vec![handler_of(&description, message)?],
+        Some(message) => {
+            streams.retain(|it| it.stream == message);
+            match handler_of(&description, message) {
+                Ok(handler) => vec![handler],
+                Err(_) if !streams.is_empty() => Vec::new(),
+                Err(error) => return Err(error),
+            }
+        }
         None => description.handlers.iter().collect(),
     };
     let contracts = handlers
@@ -22,6 +30,7 @@ pub(crate) async fn run(
     Ok(Report::Schema {
         component: description.name,
         contracts,
+        streams,
         whole: message.is_some(),
     })
 }

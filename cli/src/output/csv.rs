@@ -1,8 +1,10 @@
 //! Items as lines of a table with commas.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
-use crate::{error::plain, plan::stream::Field};
+use crate::plan::stream::Field;
 
 /// A table whose columns are what its first item has.
 #[derive(Debug, Default)]
@@ -29,7 +31,8 @@ impl Csv {
         item: &Value,
         fields: &[Field],
     ) -> Line {
-        let cells = cells(item, fields);
+        let taken = first.iter().map(|(name, _)| (*name).to_owned());
+        let cells = cells(item, fields, taken.collect());
         let mut heading = None;
         let columns = self.columns.get_or_insert_with(|| {
             let columns: Vec<String> = cells.iter().map(|(name, _)| name.clone()).collect();
@@ -57,8 +60,9 @@ impl Csv {
     }
 }
 
-/// The fields of an item, those of its parts behind dots; a list is one cell.
-fn cells(item: &Value, fields: &[Field]) -> Vec<(String, String)> {
+/// The fields of an item, those of its parts behind dots; a list is one cell. A name that is taken gets
+/// `value.` before it.
+fn cells(item: &Value, fields: &[Field], mut taken: BTreeSet<String>) -> Vec<(String, String)> {
     let mut cells = Vec::new();
     if fields.is_empty() {
         flatten("", item, &mut cells);
@@ -66,6 +70,11 @@ fn cells(item: &Value, fields: &[Field]) -> Vec<(String, String)> {
     for field in fields {
         let part = field.of(item).unwrap_or(&Value::Null);
         flatten(&field.text, part, &mut cells);
+    }
+    for (name, _) in &mut cells {
+        while !taken.insert(name.clone()) {
+            name.insert_str(0, "value.");
+        }
     }
     cells
 }
@@ -93,15 +102,30 @@ fn flatten(name: &str, value: &Value, cells: &mut Vec<(String, String)>) {
 
 fn joined<'a>(cells: impl Iterator<Item = &'a str>) -> String {
     let quoted = cells.map(|cell| {
-        // A line stays one, and does nothing to a terminal: others wrote it.
-        let cell = plain(cell);
-        if cell.contains([',', '"']) {
+        let cell = harmless(cell);
+        let is_at_edge = cell.trim().len() < cell.len();
+        if is_at_edge || cell.contains([',', '"', '\n', '\r']) {
             format!("\"{}\"", cell.replace('"', "\"\""))
         } else {
             cell
         }
     });
     quoted.collect::<Vec<_>>().join(",")
+}
+
+/// Others wrote it: it does nothing to a terminal. What ends a line is quoted instead.
+fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let ends_line = c == '\n' || (c == '\r' && rest.peek() == Some(&'\n'));
+        if c.is_control() && c != '\t' && !ends_line {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -129,11 +153,32 @@ mod tests {
     }
 
     #[test]
+    fn a_column_of_the_item_never_has_a_heading_that_is_taken() {
+        let mut csv = Csv::default();
+        let item = json!({"seq": 7, "value.seq": 8, "a.b": 1, "a": {"b": 2}});
+        let line = csv.line(&seq(0), &item, &[]);
+        assert_eq!(
+            line.heading.as_deref(),
+            Some("seq,a.b,value.a.b,value.seq,value.value.seq")
+        );
+        assert_eq!(line.line, "0,2,1,7,8");
+        assert!(csv.line(&seq(1), &item, &[]).left_out.is_none());
+    }
+
+    #[test]
+    fn what_would_break_a_line_is_quoted_and_what_a_terminal_obeys_is_escaped() {
+        let fields = ["a", "b", "c"].map(|text| Field::parse(text).unwrap());
+        let item = json!({"a": "x\r\ny", "b": " z", "c": "\u{1b}[31m\r"});
+        let line = Csv::default().line(&[], &item, &fields);
+        assert_eq!(line.line, "\"x\r\ny\",\" z\",\\u{1b}[31m\\r");
+    }
+
+    #[test]
     fn fields_are_the_columns_in_their_order_and_an_item_without_is_one_cell() {
         let fields = ["b", "a.c"].map(|text| Field::parse(text).unwrap());
         let line = Csv::default().line(&[], &json!({"a": {"c": 1}, "b": "x\ny"}), &fields);
         assert_eq!(line.heading.as_deref(), Some("b,a.c"));
-        assert_eq!(line.line, "x\\ny,1");
+        assert_eq!(line.line, "\"x\ny\",1");
         let line = Csv::default().line(&[], &json!(7), &[]);
         assert_eq!((line.heading.as_deref(), &*line.line), (Some("value"), "7"));
     }

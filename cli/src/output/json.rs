@@ -81,10 +81,12 @@ fn value(report: &Report) -> Value {
         Report::Schema {
             component,
             contracts,
+            streams,
             ..
         } => json!({
             "component": component,
             "messages": contracts.iter().map(contract).collect::<Vec<_>>(),
+            "streams": streams.iter().map(stream::schema_json).collect::<Vec<_>>(),
         }),
         Report::Streams {
             components,
@@ -116,7 +118,11 @@ fn listed(listed: &Listed) -> Value {
         "heard_ms_ago": listed.heard_ms_ago,
         "age_ms": listed.age_ms,
         "messages": messages.collect::<Vec<_>>(),
-        "streams": listed.streams.iter().map(|it| &it.name).collect::<Vec<_>>(),
+        "streams": listed
+            .streams
+            .iter()
+            .map(|it| format!("{}/{}", listed.name, it.name))
+            .collect::<Vec<_>>(),
     })
 }
 

@@ -1,14 +1,15 @@
 //! What comes, as it comes: lines for people, lines of JSON for programs.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write},
-    time::Duration,
-};
+use std::{fmt::Write as _, io, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{Style, csv::Csv, text::pretty};
+use super::{
+    Style,
+    csv::Csv,
+    out::{Out, To},
+    text::pretty,
+};
 use crate::{
     error::{one_line, plain},
     figures::{Figures, Spread},
@@ -32,6 +33,8 @@ pub(crate) enum Event<'a> {
         stream: &'a str,
         items: u64,
         subscribers: usize,
+        /// So many places in subscribers' queues were still taken.
+        unsent: u64,
     },
     /// What should be known besides; it doesn't go to the output.
     Note(&'a str),
@@ -55,28 +58,41 @@ pub(crate) struct Screen {
     csv: Option<Csv>,
     whole: bool,
     style: Style,
+    out: Out,
 }
 
 impl Screen {
-    pub(crate) fn new(json: bool, verb: &Live) -> Self {
+    pub(crate) fn new(json: bool, verb: &Live) -> io::Result<Self> {
         let (csv, whole) = match verb {
             Live::Echo(echo) => (echo.csv.then(Csv::default), echo.whole),
             _ => (None, false),
         };
-        Self {
+        Ok(Self {
             json,
             csv,
             whole,
             style: Style::of_stdout(),
-        }
+            out: Out::new()?,
+        })
     }
 
-    /// Shows it at once: who reads it may wait for it.
-    pub(crate) fn show(&mut self, event: &Event<'_>) -> io::Result<()> {
-        if let Event::Note(text) = event {
-            note(text);
-            return Ok(());
-        }
+    /// Whether who reads keeps up with what is shown.
+    pub(crate) fn has_room(&self) -> bool {
+        self.out.has_room()
+    }
+
+    /// Until something of what was shown has been written. Cancel safe.
+    pub(crate) async fn moved(&mut self) -> io::Result<()> {
+        self.out.moved().await
+    }
+
+    /// Until all of it has. Cancel safe.
+    pub(crate) async fn written(&mut self) -> io::Result<()> {
+        self.out.written().await
+    }
+
+    /// Shows it at once: who reads it may wait for it. It doesn't wait for who reads.
+    pub(crate) fn show(&mut self, event: &Event<'_>) {
         let text = match event {
             Event::Item(item) => self.item(item),
             Event::Figures {
@@ -88,12 +104,16 @@ impl Screen {
                 stream,
                 items,
                 subscribers,
-            } => self.published(stream, *items, *subscribers),
-            Event::Note(_) => return Ok(()),
+                unsent,
+            } => self.published(stream, *items, *subscribers, *unsent),
+            Event::Note(text) => return self.note(text),
         };
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        self.out.hand(To::Output, text);
+    }
+
+    fn note(&mut self, text: &str) {
+        let line = format!("note: {}\n", one_line(text));
+        self.out.hand(To::Errors, line);
     }
 
     fn item(&mut self, item: &Item<'_>) -> String {
@@ -107,13 +127,15 @@ impl Screen {
             ("stream", item.stream.to_owned()),
             ("seq", item.seq.to_string()),
             ("missed", item.missed.to_string()),
+            ("thinned", item.thinned.to_string()),
+            ("restarted", item.restarted.to_string()),
             ("age_ms", format!("{:.3}", ms(item.age.as_secs_f64()))),
         ];
         let line = csv.line(&first, item.value, item.fields);
         if let Some(field) = line.left_out {
-            note(&format!(
-                "item {} has {field:?}, which the first one hadn't: it is left out of the table",
-                item.seq
+            let seq = item.seq;
+            self.note(&format!(
+                "item {seq} has {field:?}, which the first one hadn't: it is left out of the table"
             ));
         }
         let heading = line.heading.map(|heading| heading + "\n");
@@ -136,22 +158,21 @@ impl Screen {
         out
     }
 
-    fn published(&self, stream: &str, items: u64, subscribers: usize) -> String {
+    fn published(&self, stream: &str, items: u64, subscribers: usize, unsent: u64) -> String {
         if self.json {
             let line = json!({
-                "stream": stream, "published": items, "subscribers": subscribers,
+                "stream": stream, "published": items, "subscribers": subscribers, "unsent": unsent,
             });
             return format!("{line}\n");
         }
         let items = counted(items, "item");
         let subscribers = counted(subscribers as u64, "subscriber");
-        format!("{items} of {stream} published, {subscribers} now\n")
+        let unsent = match unsent {
+            0 => String::new(),
+            many => self.style.bad(&format!(", {many} may not have got there")),
+        };
+        format!("{items} of {stream} published, {subscribers} now{unsent}\n")
     }
-}
-
-fn note(text: &str) {
-    // Nobody is left to hear of a stderr that is closed.
-    let _ = writeln!(io::stderr(), "note: {}", one_line(text));
 }
 
 fn item_json(item: &Item<'_>) -> Value {

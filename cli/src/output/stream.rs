@@ -122,7 +122,7 @@ pub(super) fn info_text(
     let mut fact = |name: &str, value: String| {
         let _ = writeln!(out, "  {}  {value}", style.faint(&format!("{name:<9}")));
     };
-    let schema: Value = serde_json::from_str(&report.schema).unwrap_or_default();
+    let schema = schema(report);
     fact("type", plain(&report.type_name));
     fact("items", plain(&shape(&schema)));
     let encoding = match &report.fingerprint {
@@ -184,10 +184,56 @@ fn subscribers(report: &StreamReport, style: Style) -> String {
 pub(super) fn info_json(name: &StreamName, node: &str, report: &StreamReport) -> Value {
     let mut json = report_json(report);
     json["stream"] = json!(name.to_string());
-    json["component"] = json!(&*name.component);
     json["node"] = json!(node);
-    json["schema"] = serde_json::from_str(&report.schema).unwrap_or_default();
+    json["schema"] = schema(report);
     json
+}
+
+/// What its items are, for `botzilla schema`.
+pub(super) fn schema_json(report: &StreamReport) -> Value {
+    json!({
+        "stream": full_name(report),
+        "type": report.type_name,
+        "fingerprint": report.fingerprint,
+        "reliable": report.reliable,
+        "schema": schema(report),
+    })
+}
+
+/// The same for people; `whole`: with the schema itself.
+pub(super) fn schema_text(report: &StreamReport, whole: bool, style: Style) -> String {
+    let schema = schema(report);
+    let mut out = String::new();
+    // Writing to a string can't fail.
+    let _ = write!(out, "{}", style.strong(&plain(&full_name(report))));
+    let kind = format!("stream, {}", mode(report.reliable));
+    let _ = writeln!(out, "  {}", style.faint(&kind));
+    let about = schema.get("description").and_then(Value::as_str);
+    for line in about.unwrap_or_default().lines() {
+        let _ = writeln!(out, "{}", format!("  {}", plain(line)).trim_end());
+    }
+    let mut fact = |name: &str, value: &str| {
+        let _ = writeln!(out, "  {}  {}", style.faint(name), plain(value));
+    };
+    fact("items", &shape(&schema));
+    fact(
+        "try  ",
+        &format!("botzilla stream echo {}", full_name(report)),
+    );
+    if whole {
+        let _ = writeln!(out, "\n{}\n{}", style.faint("schema"), pretty(&schema));
+    }
+    out
+}
+
+/// `component/stream`.
+fn full_name(report: &StreamReport) -> String {
+    format!("{}/{}", report.component, report.stream)
+}
+
+/// The schema of its items; a publisher's mistake is shown as null.
+fn schema(report: &StreamReport) -> Value {
+    serde_json::from_str(&report.schema).unwrap_or_default()
 }
 
 pub(super) fn report_json(report: &StreamReport) -> Value {
@@ -204,7 +250,8 @@ pub(super) fn report_json(report: &StreamReport) -> Value {
         })
     });
     json!({
-        "stream": report.stream,
+        "stream": full_name(report),
+        "component": report.component,
         "type": report.type_name,
         "fingerprint": report.fingerprint,
         "reliable": report.reliable,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use botzilla::{
-    BroadcastReport, Description, HandlerDescription,
+    BroadcastReport, Description, HandlerDescription, StreamReport,
     directory::{facts::NodeFacts, messages::Listed},
 };
 use serde_json::Value;
@@ -54,8 +54,9 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
         Report::Schema {
             component,
             contracts,
+            streams,
             whole,
-        } => schema(component, contracts, *whole, style),
+        } => schema(component, contracts, streams, *whole, style),
         Report::Streams {
             components, group, ..
         } => stream::list_text(components, group.as_deref(), style),
@@ -204,9 +205,15 @@ fn broadcast(message: &str, wait: bool, report: &BroadcastReport, style: Style) 
     out
 }
 
-fn schema(component: &str, contracts: &[Contract], whole: bool, style: Style) -> String {
-    if contracts.is_empty() {
-        return format!("{component} handles no messages\n");
+fn schema(
+    component: &str,
+    contracts: &[Contract],
+    streams: &[StreamReport],
+    whole: bool,
+    style: Style,
+) -> String {
+    if contracts.is_empty() && streams.is_empty() {
+        return format!("{component} handles no messages and publishes no streams\n");
     }
     let mut out = String::new();
     for (i, contract) in contracts.iter().enumerate() {
@@ -246,6 +253,12 @@ fn schema(component: &str, contracts: &[Contract], whole: bool, style: Style) ->
             let _ = writeln!(out, "\n{}", style.faint("reply's schema"));
             let _ = writeln!(out, "{}", pretty(contract.reply_schema()));
         }
+    }
+    for report in streams {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out.push_str(&stream::schema_text(report, whole, style));
     }
     out
 }

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use botzilla_wire::ident::Name;
 use serde_json::Value;
 
-use super::{json, name};
+use super::{Longest, json, name};
 use crate::{
     args::stream::{Echo, Measure, Publish, Subscribed},
     error::CliError,
@@ -46,6 +46,8 @@ pub(crate) struct Wanted {
     pub(crate) selector: String,
     pub(crate) count: Option<u64>,
     pub(crate) reliable: bool,
+    /// How many items may wait; none: as many as the publisher says.
+    pub(crate) depth: Option<u32>,
     pub(crate) keep_last: u32,
     pub(crate) at_most: Option<f64>,
 }
@@ -93,7 +95,7 @@ impl Field {
         if steps.iter().any(String::is_empty) {
             return Err(CliError::not_asked(format!(
                 "--field {text:?} is no way to a part of an item; write for example pose.x_m or \
-                 ranges_m[0]"
+                 'ranges_m[0]'"
             )));
         }
         let text = text.to_owned();
@@ -111,7 +113,7 @@ impl Field {
     }
 }
 
-pub(super) fn stream_name(text: &str) -> Result<StreamName, CliError> {
+pub(crate) fn stream_name(text: &str) -> Result<StreamName, CliError> {
     let bad = |reason: &str| {
         CliError::not_asked(format!(
             "{text:?} {reason}; a stream is named component/stream, as `botzilla stream list` shows \
@@ -144,6 +146,7 @@ fn wanted(what: Subscribed) -> Result<Wanted, CliError> {
         selector: what.name,
         count: what.count,
         reliable: what.reliable,
+        depth: what.depth,
         keep_last: 0,
         at_most: None,
     })
@@ -169,7 +172,7 @@ pub(super) fn measure(measure: Measure, figure: Figure) -> Result<Live, CliError
 
 pub(super) fn publish(publish: Publish) -> Result<Live, CliError> {
     let name = stream_name(&publish.name)?;
-    let item = json(Some(publish.payload))?.unwrap_or_default();
+    let item = json(Some(publish.payload), Longest::item())?.unwrap_or_default();
     let every = publish.rate.map(|hz| Duration::from_secs_f64(1.0 / hz));
     let once = every.is_none().then_some(1);
     Ok(Live::Publish(PublishPlan {

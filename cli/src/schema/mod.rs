@@ -2,13 +2,17 @@
 
 mod check;
 mod example;
+mod part;
 mod shape;
 
 use botzilla::HandlerDescription;
 use serde_json::{Value, json};
 
-pub(crate) use self::shape::shape;
 use self::{check::Checker, example::example};
+pub(crate) use self::{
+    part::{Part, part},
+    shape::shape,
+};
 use crate::error::CliError;
 
 /// One message that a component takes, and what it gives back.

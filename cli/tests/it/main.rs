@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends by it")]
 
 mod demo;
+mod following;
 mod mistakes;
 mod process;
 mod robot;

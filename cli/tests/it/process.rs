@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
@@ -128,6 +128,7 @@ impl Botzilla {
         Running {
             child,
             read: None,
+            read_errors: None,
             _directory: self.directory,
         }
     }
@@ -143,22 +144,32 @@ pub(crate) struct Running {
     pub(crate) child: Child,
     /// Its standard output, if something of it was read already.
     read: Option<BufReader<ChildStdout>>,
+    /// The same of its standard error.
+    read_errors: Option<BufReader<ChildStderr>>,
     _directory: TempDir,
 }
 
 impl Running {
-    /// The first line of its standard output, as soon as it is there.
-    pub(crate) fn first_line(&mut self) -> String {
-        let out = self.child.stdout.take().unwrap();
-        let line = in_time(move || {
-            let mut out = BufReader::new(out);
-            let mut line = String::new();
-            out.read_line(&mut line).unwrap();
-            (line, out)
-        });
-        let (line, out) = line.recv_timeout(PATIENCE).expect("the command hangs");
+    /// The next line of its standard output, as soon as it is there.
+    pub(crate) fn line(&mut self) -> String {
+        let out = self.read.take();
+        let out = out.unwrap_or_else(|| BufReader::new(self.child.stdout.take().unwrap()));
+        let (line, out) = line_of(out);
         self.read = Some(out);
         line
+    }
+
+    /// The next line of its standard error that has this in it.
+    pub(crate) fn error_line(&mut self, part: &str) -> String {
+        loop {
+            let err = self.read_errors.take();
+            let err = err.unwrap_or_else(|| BufReader::new(self.child.stderr.take().unwrap()));
+            let (line, err) = line_of(err);
+            self.read_errors = Some(err);
+            if line.contains(part) {
+                return line;
+            }
+        }
     }
 
     /// Nobody reads its standard output any more.
@@ -168,8 +179,17 @@ impl Running {
 
     /// As Ctrl-C does.
     pub(crate) fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
+    /// As `kill` does.
+    pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        let kill = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+        let kill = Command::new("kill").args([signal, &pid]).status().unwrap();
         assert!(kill.success());
     }
 
@@ -181,11 +201,13 @@ impl Running {
                 out.map(|out| in_time(move || all_of(out)))
             }
         };
-        let err = self
-            .child
-            .stderr
-            .take()
-            .map(|err| in_time(move || all_of(err)));
+        let err = match self.read_errors.take() {
+            Some(rest) => Some(in_time(move || all_of(rest))),
+            None => {
+                let err = self.child.stderr.take();
+                err.map(|err| in_time(move || all_of(err)))
+            }
+        };
         let [out, err] = [out, err].map(|text| {
             text.map(|text| text.recv_timeout(PATIENCE).expect("the command hangs"))
                 .unwrap_or_default()
@@ -202,6 +224,17 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn line_of<R: BufRead + Send + 'static>(mut from: R) -> (String, R) {
+    let line = in_time(move || {
+        let mut line = String::new();
+        from.read_line(&mut line).unwrap();
+        (line, from)
+    });
+    let (line, from) = line.recv_timeout(PATIENCE).expect("the command hangs");
+    assert!(!line.is_empty(), "the command has ended");
+    (line, from)
 }
 
 fn all_of(mut from: impl Read) -> String {
@@ -231,14 +264,8 @@ impl Registry {
 
     pub(crate) fn start(command: Botzilla) -> Self {
         let mut running = command.start();
-        let out = running.child.stdout.take().unwrap();
-        let line = in_time(move || {
-            let mut out = BufReader::new(out);
-            let mut line = String::new();
-            out.read_line(&mut line).unwrap();
-            (line, out)
-        });
-        let (first_line, _out) = line.recv_timeout(PATIENCE).expect("the registry hangs");
+        let first_line = running.line();
+        running.close_output();
         let address = match serde_json::from_str::<Value>(&first_line) {
             Ok(json) => json["listening"].as_str().unwrap().to_owned(),
             Err(_) => {

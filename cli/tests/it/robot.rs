@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use botzilla::{Ctx, Node, NodeConfig, PublishError, Publisher, Qos, Subscription};
+use botzilla::{Ctx, Node, NodeConfig, PublishError, Publisher, Qos, Subscription, WhenFull};
 
 use crate::process::{PATIENCE, Registry, SECRET};
 
@@ -147,6 +147,50 @@ impl Lidar {
     }
 }
 
+/// Publishes `lines` a hundred times a second, and cuts off who doesn't take them.
+#[derive(Default)]
+struct Log {
+    lines: Option<Publisher<Scan>>,
+}
+
+#[botzilla::component]
+impl Log {
+    #[botzilla::on_start]
+    fn start(&mut self, ctx: &Ctx<Self>) -> Result<(), PublishError> {
+        let after = Duration::from_millis(100);
+        let qos = Qos::reliable().depth(2);
+        let qos = qos.when_full(WhenFull::CutOff { after });
+        self.lines = Some(ctx.publish("lines", qos)?);
+        ctx.every(Duration::from_millis(10), |log, _| {
+            let line = Scan {
+                ranges_m: vec![1.5; 3600],
+                from: Place::default(),
+                note: String::new(),
+            };
+            // Full is what it is to be.
+            let _ = log.lines.as_ref().unwrap().try_send(line);
+        });
+        Ok(())
+    }
+}
+
+/// Keeps a list of so many bytes for who subscribes.
+struct Cloud {
+    length: usize,
+    bytes: Option<Publisher<Vec<u8>>>,
+}
+
+#[botzilla::component]
+impl Cloud {
+    #[botzilla::on_start]
+    async fn start(&mut self, ctx: &Ctx<Self>) -> Result<(), PublishError> {
+        let bytes = ctx.publish("bytes", Qos::reliable().keep_last(1))?;
+        bytes.send(vec![7; self.length]).await.unwrap();
+        self.bytes = Some(bytes);
+        Ok(())
+    }
+}
+
 /// A node with an `arm` and a `greeter`.
 pub(crate) struct Robot {
     node: Node,
@@ -176,6 +220,28 @@ impl Robot {
         let robot = Self::start(registry);
         robot.wait(async {
             robot.node.spawn("lidar", Lidar::default).await.unwrap();
+        });
+        robot
+    }
+
+    /// One with a `log` too.
+    pub(crate) fn with_log(registry: &Registry) -> Self {
+        let robot = Self::start(registry);
+        robot.wait(async {
+            robot.node.spawn("log", Log::default).await.unwrap();
+        });
+        robot
+    }
+
+    /// One with a `cloud` of so many bytes too.
+    pub(crate) fn with_cloud(registry: &Registry, length: usize) -> Self {
+        let robot = Self::start(registry);
+        let cloud = move || Cloud {
+            length,
+            bytes: None,
+        };
+        robot.wait(async {
+            robot.node.spawn("cloud", cloud).await.unwrap();
         });
         robot
     }

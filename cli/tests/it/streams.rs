@@ -66,7 +66,7 @@ fn list_shows_the_streams_that_there_are() {
 fn info_shows_a_stream_and_who_subscribes() {
     let (registry, _robot) = world();
     let mut echo = stream("echo lidar/scan --json").at(&registry).start();
-    echo.first_line();
+    echo.line();
     let text = stream("info lidar/scan").at(&registry).ok();
     for part in [
         "lidar/scan\n",
@@ -138,14 +138,17 @@ fn echo_shows_fields_and_tables() {
     let table = stream("echo lidar/scan --count 2 --csv --field note --field from");
     let table = table.at(&registry).ok();
     let lines: Vec<&str> = table.lines().collect();
-    assert_eq!(lines[0], "stream,seq,missed,age_ms,note,from.x_m,from.y_m");
+    assert_eq!(
+        lines[0],
+        "stream,seq,missed,thinned,restarted,age_ms,note,from.x_m,from.y_m"
+    );
     assert!(lines[1].ends_with(",\"a, b\",0.0,0.0"), "{table}");
     assert_eq!(lines.len(), 3);
     let wrong = stream("echo lidar/scan --field ranges").at(&registry).run();
     failed(
         &wrong,
         2,
-        &["--field \"ranges\"", "it has from, note, ranges_m"],
+        &["--field \"ranges\"", "there is from, note, ranges_m"],
     );
 }
 
@@ -284,13 +287,13 @@ fn pub_without_a_rate_waits_for_who_listens() {
 fn a_person_or_a_reader_that_has_seen_enough_ends_it_well() {
     let (registry, _robot) = world();
     let mut echo = stream("echo lidar/scan --json").at(&registry).start();
-    let item: Value = serde_json::from_str(&echo.first_line()).unwrap();
+    let item: Value = serde_json::from_str(&echo.line()).unwrap();
     assert_eq!(item["stream"], "lidar/scan");
     echo.close_output();
     let ended = echo.end();
     assert_eq!(ended.code, 0, "{ended:?}");
     let mut hz = stream("hz lidar/scan --json").at(&registry).start();
-    let line: Value = serde_json::from_str(&hz.first_line()).unwrap();
+    let line: Value = serde_json::from_str(&hz.line()).unwrap();
     assert_eq!(line["whole"], false);
     hz.interrupt();
     let ended = hz.end();

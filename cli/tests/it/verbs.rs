@@ -24,7 +24,7 @@ fn world() -> (Registry, Robot) {
 }
 
 #[test]
-fn the_registry_says_where_it_listens_in_its_first_line() {
+fn the_registry_says_where_it_listens_in_its_line() {
     let json = Registry::fresh();
     assert!(
         json.address.starts_with("127.0.0.1:"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use botzilla::{Node, Subscription};
+use botzilla::{Node, StreamReason, Subscription};
 use bytes::Bytes;
 
 use crate::robot::messages::StreamCount;
@@ -31,8 +31,18 @@ impl Meter {
     /// Counts until it is dropped.
     pub(super) async fn listen(&mut self) -> Infallible {
         while let Some(item) = self.items.next().await {
-            // An error is followed by items, and the first of them tells how many were lost.
-            let Ok(item) = item else { continue };
+            let item = match item {
+                Ok(item) => item,
+                // What a cut off cost is told here, and not again by the item that follows.
+                Err(error) => {
+                    if let StreamReason::CutOff { missed, .. } = error.reason() {
+                        let stream = error.stream();
+                        let tally = self.streams.entry(stream.to_owned()).or_default();
+                        tally.add_missed(stream, *missed);
+                    }
+                    continue;
+                }
+            };
             let tally = self.streams.entry(item.stream().to_owned()).or_default();
             tally.add(&item);
             tally.add_bytes(item.len());

@@ -30,13 +30,19 @@ impl Tally {
             self.between += now.duration_since(last);
             self.gaps += 1;
         }
+        self.add_missed(item.stream(), item.missed());
         let count = &mut self.count;
-        if count.stream != item.stream() {
-            item.stream().clone_into(&mut count.stream);
-        }
         count.items += 1;
-        count.missed += item.missed();
         count.thinned += item.thinned();
+    }
+
+    /// So many items of the stream didn't come.
+    pub(crate) fn add_missed(&mut self, stream: &str, missed: u64) {
+        let count = &mut self.count;
+        if count.stream != stream {
+            stream.clone_into(&mut count.stream);
+        }
+        count.missed += missed;
     }
 
     /// It came as so many bytes.

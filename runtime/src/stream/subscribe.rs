@@ -109,6 +109,12 @@ impl<T> Subscribe<T> {
         self.set(|wish| wish.mode = Some(Mode::Reliable))
     }
 
+    /// The newest items, as many as the publisher says; no publisher waits for it. As
+    /// [`latest`](Self::latest), for who doesn't know a good number.
+    pub fn unreliable(self) -> Self {
+        self.set(|wish| wish.mode = Some(Mode::Latest))
+    }
+
     /// How many items may wait for this subscriber; between nodes, at either end: so up to twice as
     /// many in all. What holds without it is told at [`Qos`](crate::Qos).
     pub fn depth(self, items: u32) -> Self {

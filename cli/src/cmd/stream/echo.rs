@@ -1,69 +1,112 @@
 //! The items of a stream, as they come.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use botzilla::Item;
 use serde_json::Value;
 
 use super::{
-    Flow, Stage, flow,
+    Stage,
     follow::{Follower, follow},
+    interrupted,
 };
 use crate::{
+    client::Client,
     error::CliError,
     output::{Event, Item as Shown},
-    plan::stream::{EchoPlan, Field},
+    plan::stream::{EchoPlan, Field, stream_name},
+    schema::{Part, part},
 };
 
+/// What a publisher has to tell its schema in, for the sake of the fields.
+const ASKED: Duration = Duration::from_secs(1);
+
 pub(super) async fn run(stage: Stage<'_>, plan: EchoPlan) -> Result<(), CliError> {
+    if !plan.fields.is_empty() {
+        let schema = tokio::select! {
+            schema = schema(stage.client, &plan.what.selector) => schema,
+            () = stage.ending.wait() => return Err(interrupted("an item came")),
+        };
+        for field in &plan.fields {
+            is_possible(field, &schema)?;
+        }
+    }
     let subscribe = stage.client.node().subscribe_json(&plan.what.selector);
     let mut echo = Echo {
         fields: plan.fields,
-        are_known: false,
+        seen: BTreeSet::new(),
     };
     follow(stage, &plan.what, subscribe, &mut echo).await
 }
 
 struct Echo {
     fields: Vec<Field>,
-    /// They were found in an item once.
-    are_known: bool,
+    /// The streams of which an item came.
+    seen: BTreeSet<String>,
 }
 
 impl Follower<Value> for Echo {
-    fn item(&mut self, stage: &mut Stage<'_>, item: &Item<Value>) -> Result<Flow, CliError> {
-        if !self.are_known {
-            for field in &self.fields {
-                is_there(field, item)?;
+    fn item(&mut self, stage: &mut Stage<'_>, item: &Item<Value>, missed: u64) {
+        if !self.fields.is_empty() && !self.seen.contains(item.stream()) {
+            self.seen.insert(item.stream().to_owned());
+            let missing = self.fields.iter().filter(|field| field.of(item).is_none());
+            for field in missing {
+                // Its type may allow it: a later item can have it.
+                stage.note(&format!(
+                    "--field {:?}: the first item of {} has no such part; {}",
+                    field.text,
+                    item.stream(),
+                    parts(item)
+                ));
             }
-            self.are_known = true;
         }
-        flow((stage.show)(Event::Item(Shown {
+        stage.screen.show(&Event::Item(Shown {
             stream: item.stream(),
             seq: item.seq(),
             age: item.age(),
-            missed: item.missed(),
+            missed,
             thinned: item.thinned(),
             restarted: item.restarted(),
             value: item,
             fields: &self.fields,
-        })))
+        }));
     }
 }
 
-/// A field that the first item hasn't is one that was typed wrong; later ones may be without.
-fn is_there(field: &Field, item: &Value) -> Result<(), CliError> {
-    if field.of(item).is_some() {
-        return Ok(());
+/// The schema of a stream's items, if it is one stream and its publisher is there to say.
+async fn schema(client: &Client, selector: &str) -> Value {
+    let Ok(name) = stream_name(selector) else {
+        return Value::Null;
+    };
+    let asked = client.describe(&name.component, None);
+    let Ok(Ok(description)) = tokio::time::timeout(ASKED, asked).await else {
+        return Value::Null;
+    };
+    let mut streams = description.streams.into_iter();
+    let found = streams.find(|it| it.stream == name.stream);
+    found
+        .and_then(|it| serde_json::from_str(&it.schema).ok())
+        .unwrap_or_default()
+}
+
+/// A field that no item can have was typed wrong.
+fn is_possible(field: &Field, schema: &Value) -> Result<(), CliError> {
+    match part(schema, &field.steps) {
+        Part::Possible => Ok(()),
+        Part::No(known) => Err(CliError::not_asked(format!(
+            "--field {:?}: the items have no such part; {known}",
+            field.text
+        ))),
     }
-    let known = match item {
+}
+
+fn parts(item: &Value) -> String {
+    match item {
         Value::Object(fields) if !fields.is_empty() => {
             let names: Vec<&str> = fields.keys().map(String::as_str).collect();
             format!("it has {}", names.join(", "))
         }
         Value::Array(elements) => format!("it is a list of {}", elements.len()),
         _ => "it has no fields".to_owned(),
-    };
-    Err(CliError::not_asked(format!(
-        "--field {:?}: the item has no such part; {known}",
-        field.text
-    )))
+    }
 }

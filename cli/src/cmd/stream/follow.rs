@@ -1,32 +1,31 @@
 //! A subscription, followed until somebody ends it.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use botzilla::{Item, StreamError, StreamReason, Subscribe, Subscription};
 use tokio::time::MissedTickBehavior;
 
-use super::{Flow, Stage};
+use super::{Flow, Stage, flow, silence::Silence, time_is_over};
 use crate::{error::CliError, plan::stream::Wanted};
 
-/// How many items may wait for a command that isn't reliable: it shows each, and a publisher doesn't
-/// wait for it.
-const DEPTH: u32 = 1024;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What is done with what comes.
 pub(super) trait Follower<T> {
-    /// An item has come.
-    fn item(&mut self, stage: &mut Stage<'_>, item: &Item<T>) -> Result<Flow, CliError>;
+    /// An item has come, and so many before it were missed.
+    fn item(&mut self, stage: &mut Stage<'_>, item: &Item<T>, missed: u64);
+
+    /// So many items of a stream were missed, and none came after them.
+    fn missed(&mut self, _stream: &str, _missed: u64) {}
 
     /// Another second is over.
-    fn second(&mut self, _: &mut Stage<'_>) -> Result<Flow, CliError> {
-        Ok(Flow::On)
-    }
+    fn second(&mut self, _: &mut Stage<'_>) {}
 
     /// Nothing comes any more.
-    fn end(&mut self, _: &mut Stage<'_>) -> Result<(), CliError> {
-        Ok(())
-    }
+    fn end(&mut self, _: &mut Stage<'_>) {}
 }
 
 /// Why it ended.
@@ -40,6 +39,27 @@ enum Ended {
     Down,
 }
 
+/// What came.
+#[derive(Default)]
+struct Counts {
+    items: u64,
+    missed: u64,
+    /// What couldn't be decoded, by stream.
+    unread: BTreeMap<String, u64>,
+    /// What was missed when a stream's publisher cut us off: told with the next item.
+    owed: BTreeMap<String, u64>,
+}
+
+impl Counts {
+    fn unread(&self) -> u64 {
+        self.unread.values().sum()
+    }
+
+    fn has(&self, wanted: Option<u64>) -> bool {
+        wanted.is_some_and(|wanted| self.items + self.unread() >= wanted)
+    }
+}
+
 pub(super) async fn follow<T: Send + 'static>(
     mut stage: Stage<'_>,
     what: &Wanted,
@@ -49,35 +69,49 @@ pub(super) async fn follow<T: Send + 'static>(
     let mut subscribe = if what.reliable {
         subscribe.reliable()
     } else {
-        subscribe.latest(DEPTH)
+        subscribe.unreliable()
     };
+    if let Some(items) = what.depth {
+        subscribe = subscribe.depth(items);
+    }
     if let Some(hz) = what.at_most {
         subscribe = subscribe.at_most(hz);
     }
     let subscribed = subscribe.keep_last(what.keep_last).await;
     let mut subscription = subscribed.map_err(|error| CliError::not_asked(error.to_string()))?;
-    let mut items = 0;
-    let ended = pump(&mut stage, what, &mut subscription, follower, &mut items).await?;
-    let missed = subscription.missed();
+    let mut counts = Counts::default();
+    let ended = pump(&mut stage, what, &mut subscription, follower, &mut counts).await?;
     // Its end is told before anything else: a reliable publisher may wait.
     drop(subscription);
-    follower.end(&mut stage)?;
+    for (stream, missed) in std::mem::take(&mut counts.owed) {
+        follower.missed(&stream, missed);
+    }
+    follower.end(&mut stage);
     let stream = &what.selector;
+    let Counts { items, missed, .. } = counts;
     if missed > 0 {
         stage.note(&format!(
             "{items} items of {stream} came, {missed} were missed"
-        ))?;
+        ));
     }
     match ended {
-        Ended::Counted | Ended::Enough => Ok(()),
         Ended::Down => Err(CliError::not_asked("the command's node has gone down")),
-        Ended::TimeIsOver => match what.count {
-            Some(count) => {
-                Err(stage.too_late(&format!("{items} of {count} items of {stream} came")))
-            }
-            None if items == 0 => Err(stage.too_late(&format!("no item of {stream} came"))),
-            None => Ok(()),
-        },
+        Ended::TimeIsOver if what.count.is_some() || items == 0 => {
+            let came = match what.count {
+                Some(count) => format!("{items} of {count} items of {stream} came"),
+                None => format!("no item of {stream} came"),
+            };
+            Err(stage.too_late(&came))
+        }
+        _ if counts.unread() > 0 => {
+            let unread = counts.unread();
+            let text = format!(
+                "{unread} items of {stream} couldn't be decoded; `botzilla stream hz` and `bw` measure \
+                 them undecoded"
+            );
+            Err(CliError::answered_no("undecodable", text))
+        }
+        Ended::Counted | Ended::Enough | Ended::TimeIsOver => Ok(()),
     }
 }
 
@@ -86,34 +120,45 @@ async fn pump<T: Send + 'static>(
     what: &Wanted,
     subscription: &mut Subscription<T>,
     follower: &mut impl Follower<T>,
-    items: &mut u64,
+    counts: &mut Counts,
 ) -> Result<Ended, CliError> {
     let mut seconds = tokio::time::interval_at(tokio::time::Instant::now() + SECOND, SECOND);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let deadline = stage.deadline;
-    let time_is_over = Stage::time_is_over(deadline);
+    let time_is_over = time_is_over(deadline);
     let mut time_is_over = std::pin::pin!(time_is_over);
-    let mut was_told = false;
+    let mut silence = Silence::new(stage.client, what);
     loop {
         let flow = tokio::select! {
-            next = subscription.next() => match next {
-                None => return Ok(Ended::Down),
-                Some(Ok(item)) => {
-                    *items += 1;
-                    let flow = follower.item(stage, &item)?;
-                    if what.count.is_some_and(|count| *items >= count) {
-                        return Ok(Ended::Counted);
+            next = subscription.next(), if stage.screen.has_room() => {
+                match next {
+                    None => return Ok(Ended::Down),
+                    Some(Ok(item)) => {
+                        let owed = counts.owed.remove(item.stream()).unwrap_or_default();
+                        let missed = item.missed() + owed;
+                        counts.items += 1;
+                        counts.missed += item.missed();
+                        follower.item(stage, &item, missed);
                     }
-                    flow
+                    Some(Err(error)) => trouble(stage, &error, counts)?,
                 }
-                Some(Err(error)) => trouble(stage, &error)?,
-            },
+                if counts.has(what.count) {
+                    return Ok(Ended::Counted);
+                }
+                Flow::On
+            }
+            moved = stage.screen.moved() => flow(moved)?,
             _ = seconds.tick() => {
-                if *items == 0 && !was_told && subscription.publishers().is_empty() {
-                    was_told = true;
-                    waiting(stage, &what.selector).await?;
+                silence.look(counts.items + counts.unread(), &subscription.publishers());
+                // Figures that nobody reads aren't piled up: the next have what these would have had.
+                if stage.screen.has_room() {
+                    follower.second(stage);
                 }
-                follower.second(stage)?
+                Flow::On
+            }
+            why = silence.reason() => {
+                stage.note(&why);
+                Flow::On
             }
             () = stage.ending.wait() => return Ok(Ended::Enough),
             () = &mut time_is_over => return Ok(Ended::TimeIsOver),
@@ -129,39 +174,29 @@ async fn pump<T: Send + 'static>(
 }
 
 /// What a subscription says besides: the person is told, and it goes on.
-fn trouble(stage: &mut Stage<'_>, error: &StreamError) -> Result<Flow, CliError> {
+fn trouble(
+    stage: &mut Stage<'_>,
+    error: &StreamError,
+    counts: &mut Counts,
+) -> Result<(), CliError> {
     match error.reason() {
         StreamReason::BadName(_) | StreamReason::BadSetting(_) => {
-            Err(CliError::not_asked(error.to_string()))
+            return Err(CliError::not_asked(error.to_string()));
         }
-        _ => stage.note(&error.to_string()),
+        StreamReason::Codec { .. } => {
+            let unread = counts.unread.entry(error.stream().to_owned()).or_default();
+            *unread += 1;
+            // The next ones will be as this one; how many there were is told at the end.
+            if *unread > 1 {
+                return Ok(());
+            }
+        }
+        StreamReason::CutOff { missed, .. } => {
+            counts.missed += missed;
+            *counts.owed.entry(error.stream().to_owned()).or_default() += missed;
+        }
+        _ => {}
     }
-}
-
-/// Nothing came for a second: says why, as far as the registry knows.
-async fn waiting(stage: &mut Stage<'_>, selector: &str) -> Result<Flow, CliError> {
-    let listed = tokio::time::timeout(SECOND, stage.client.list_now()).await;
-    // Without an answer the same holds, only that no name is close to this one.
-    let components = listed
-        .ok()
-        .and_then(Result::ok)
-        .map_or(Vec::new(), |it| it.0);
-    let names: Vec<String> = components
-        .iter()
-        .flat_map(|listed| {
-            let streams = listed.streams.iter();
-            streams.map(|stream| format!("{}/{}", listed.name, stream.name))
-        })
-        .collect();
-    let why = if names.iter().any(|name| name == selector) {
-        format!("waiting for {selector}: its publisher isn't connected yet")
-    } else {
-        let close = botzilla::directory::similar(selector, names.iter().map(String::as_str));
-        let close = match &*close {
-            [] => String::new(),
-            close => format!("; close names: {}", close.join(", ")),
-        };
-        format!("waiting for {selector}, which nobody publishes yet{close}")
-    };
-    stage.note(&why)
+    stage.note(&error.to_string());
+    Ok(())
 }

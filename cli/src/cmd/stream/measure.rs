@@ -5,7 +5,7 @@ use std::time::Instant;
 use botzilla::Item;
 
 use super::{
-    Flow, Stage, flow,
+    Stage,
     follow::{Follower, follow},
 };
 use crate::{
@@ -31,36 +31,38 @@ struct Gauge {
 }
 
 impl<T: AsRef<[u8]>> Follower<T> for Gauge {
-    fn item(&mut self, _: &mut Stage<'_>, item: &Item<T>) -> Result<Flow, CliError> {
+    fn item(&mut self, _: &mut Stage<'_>, item: &Item<T>, missed: u64) {
         let bytes: &T = item;
         let sample = Sample {
             at: Instant::now(),
             bytes: bytes.as_ref().len(),
             age: item.age(),
-            missed: item.missed(),
+            missed,
             thinned: item.thinned(),
             restarted: item.restarted(),
         };
         self.meter.add(item.stream(), &sample);
-        Ok(Flow::On)
     }
 
-    fn second(&mut self, stage: &mut Stage<'_>) -> Result<Flow, CliError> {
+    fn missed(&mut self, stream: &str, missed: u64) {
+        self.meter.missed(stream, missed);
+    }
+
+    fn second(&mut self, stage: &mut Stage<'_>) {
         let figures = self.meter.look(Instant::now());
-        flow((stage.show)(Event::Figures {
+        stage.screen.show(&Event::Figures {
             figure: self.figure,
             streams: &figures,
             whole: false,
-        }))
+        });
     }
 
-    fn end(&mut self, stage: &mut Stage<'_>) -> Result<(), CliError> {
+    fn end(&mut self, stage: &mut Stage<'_>) {
         let figures = self.meter.whole(Instant::now());
-        let shown = flow((stage.show)(Event::Figures {
+        stage.screen.show(&Event::Figures {
             figure: self.figure,
             streams: &figures,
             whole: true,
-        }));
-        shown.map(drop)
+        });
     }
 }
