@@ -44,7 +44,8 @@ impl<'a> Silence<'a> {
     /// Another second is over. What there is to tell comes from [`Silence::reason`].
     pub(super) fn look(&mut self, items: u64, publishers: &[String]) {
         self.heard = match (publishers, self.heard) {
-            ([], Heard::Nobody) => Heard::Nobody,
+            // One may have come and gone within a second: its items tell.
+            ([], Heard::Nobody) if items == 0 => Heard::Nobody,
             ([], _) => Heard::Gone,
             _ => Heard::Somebody,
         };
