@@ -86,7 +86,8 @@ impl<T: Data + Sync> Publisher<T> {
     }
 
     /// Publishes an item. It waits only in a reliable stream that has a full subscriber: until that
-    /// has room, or is cut off. A wait of a second and more is logged, with who is full.
+    /// has room, or is cut off. A wait of a second and more is logged, with who is full. Where items
+    /// are large, whatever else is to be done on its thread goes first: each takes a while to encode.
     ///
     /// # Errors
     ///
@@ -135,6 +136,11 @@ impl<T: Data + Sync> Publisher<T> {
 
     async fn put(&self, item: Arc<T>, deadline: Option<Instant>) -> Result<(), SendError> {
         let source = &self.source;
+        if source.is_heavy() {
+            // Who publishes one image after the other and never has to wait for room would keep the
+            // thread to itself, and what the node says to others, that it is there, comes from there.
+            tokio::task::yield_now().await;
+        }
         let mut item = Prepared::new(item);
         let mut since = None;
         loop {

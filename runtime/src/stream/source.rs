@@ -13,7 +13,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -43,6 +43,10 @@ const LONG: Duration = Duration::from_secs(1);
 /// The same thing of one stream is logged this often at most.
 const SELDOM: Duration = Duration::from_secs(10);
 
+/// An item of so many bytes takes longer to encode than others on the thread should wait for, time
+/// and again.
+const HEAVY: usize = 64 * 1024;
+
 /// Somebody subscribes, or items are kept: publishing is more than counting.
 const HEARD: u64 = 1 << 63;
 
@@ -58,6 +62,8 @@ pub(crate) struct Source {
     /// How many items were published, and [`HEARD`].
     count: AtomicU64,
     state: Mutex<State>,
+    /// The last item was large, in some encoding.
+    is_heavy: AtomicBool,
     /// A subscriber that was full no longer is.
     room: Notify,
     /// When it was last logged that a `send` waits.
@@ -128,6 +134,7 @@ impl Source {
             depth_max: limits.stream_depth.max(1),
             count: AtomicU64::new(heard),
             state: Mutex::default(),
+            is_heavy: AtomicBool::new(false),
             room: Notify::new(),
             complained: Mutex::default(),
         })
@@ -172,6 +179,11 @@ impl Source {
         self.count
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, unheard)
             .is_ok()
+    }
+
+    /// Whether the next item is likely to be a large one, to be encoded.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.is_heavy.load(Ordering::Relaxed)
     }
 
     /// Publishes an item to all, or to none.
@@ -325,6 +337,8 @@ impl Source {
         for (length, len) in state.lengths.iter_mut().zip(item.lengths()) {
             *length = len.unwrap_or(*length);
         }
+        let is_heavy = item.lengths().iter().flatten().any(|len| *len >= HEAVY);
+        self.is_heavy.store(is_heavy, Ordering::Relaxed);
         if self.qos.keep_last > 0 {
             while state.kept.len() >= self.qos.keep_last as usize {
                 if let Some(kept) = state.kept.pop_front() {
