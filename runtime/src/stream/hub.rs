@@ -235,6 +235,11 @@ impl Hub {
         self.inboxes().len()
     }
 
+    /// How many look for publishers.
+    pub(crate) fn finders(&self) -> usize {
+        self.changes.receiver_count()
+    }
+
     /// A subscription of another node.
     pub(crate) fn serve(
         &self,

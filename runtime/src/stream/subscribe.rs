@@ -376,6 +376,12 @@ impl Node {
         self.streams_hub().subscriptions()
     }
 
+    /// How many tasks look for publishers: one for each subscription.
+    #[doc(hidden)]
+    pub fn stream_finders(&self) -> usize {
+        self.streams_hub().finders()
+    }
+
     /// How many connections for streams it has with other nodes.
     #[doc(hidden)]
     pub fn bulk_connections(&self) -> usize {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use botzilla::{Node, RouteReport};
+use botzilla::{Limits, Node, RouteReport};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
 
 const REGISTRY: &str = "BOTZILLA_IT_REGISTRY";
 const PARTS: &str = "BOTZILLA_IT_PARTS";
+const SUBSCRIPTIONS: &str = "BOTZILLA_IT_SUBSCRIPTIONS";
 
 /// A node in a process of its own.
 pub(crate) struct Child {
@@ -36,6 +37,16 @@ pub(crate) struct Memory {
 impl Child {
     /// Starts a node with these parts; see [`parts::spawn`].
     pub(crate) async fn start(registry: SocketAddr, parts: &[&str]) -> Self {
+        let subscriptions = Limits::default().subscriptions;
+        Self::start_with(registry, parts, subscriptions).await
+    }
+
+    /// The same, with so many subscriptions a connection at most.
+    pub(crate) async fn start_with(
+        registry: SocketAddr,
+        parts: &[&str],
+        subscriptions: u32,
+    ) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
@@ -45,6 +56,7 @@ impl Child {
             ])
             .env(REGISTRY, registry.to_string())
             .env(PARTS, parts.join(","))
+            .env(SUBSCRIPTIONS, subscriptions.to_string())
             // What is measured is what the node holds, not what the allocator keeps for later: large
             // blocks go back at once, and there is one heap.
             .env("MALLOC_MMAP_THRESHOLD_", "8192")
@@ -104,6 +116,29 @@ impl Child {
         }
     }
 
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        self.entries("fd")
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.entries("task")
+    }
+
+    fn entries(&self, of: &str) -> usize {
+        let path = format!("/proc/{}/{of}", self.process.id());
+        std::fs::read_dir(path).unwrap().count()
+    }
+
+    /// Sends it a signal, by its name: `STOP`, `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &id])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Waits until it uses no more than so many KiB.
     pub(crate) async fn until_within(&self, kib: u64) {
         let within = async {
@@ -139,7 +174,8 @@ impl Drop for Child {
 /// Does nothing, unless it is started by [`Child::start`].
 #[test]
 fn the_other_process() {
-    let (Ok(registry), Ok(parts)) = (std::env::var(REGISTRY), std::env::var(PARTS)) else {
+    let set = [REGISTRY, PARTS, SUBSCRIPTIONS].map(std::env::var);
+    let [Ok(registry), Ok(parts), Ok(subscriptions)] = set else {
         return;
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -149,7 +185,10 @@ fn the_other_process() {
         drop(stop);
     });
     actix_rt::System::new().block_on(async move {
-        let node = world::node(registry.parse().unwrap()).await;
+        let mut limits = Limits::default();
+        limits.subscriptions = subscriptions.parse().unwrap();
+        let config = world::config(registry.parse().unwrap()).limits(limits);
+        let node = world::started(config).await;
         for part in parts.split(',') {
             parts::spawn(&node, part).await;
         }

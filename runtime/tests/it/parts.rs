@@ -12,7 +12,7 @@ use std::{
 use botzilla::prelude::*;
 use futures_util::{FutureExt, StreamExt, future::Either, stream::FuturesUnordered};
 
-use crate::world::PATIENCE;
+use crate::{streams_parts, world::PATIENCE};
 
 /// Puts a component on a node: `name` or `kind:name`.
 pub(crate) async fn spawn(node: &Node, part: &str) {
@@ -22,11 +22,12 @@ pub(crate) async fn spawn(node: &Node, part: &str) {
         "gate" => node.spawn(name, Gate::default).await,
         "slow" => node.spawn(name, Slow::default).await,
         "sender" => node.spawn(name, Sender::default).await,
-        "pump" => crate::streams_apart::pump(node, name).await,
         "reader" => {
             node.spawn(name, crate::streams_apart::Reader::default)
                 .await
         }
+        "feed" => node.spawn(name, streams_parts::Feed::default).await,
+        "taker" => node.spawn(name, streams_parts::Taker::default).await,
         other => panic!("no part {other}"),
     }
     .unwrap();

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use botzilla::{Blob, Ctx, Node, PublishError, Publisher, Qos, StreamReason, WhenFull};
+use botzilla::{Blob, Ctx, Node, PublishError, Publisher, Qos, SendError, StreamReason, WhenFull};
 use tokio::sync::mpsc;
 
 use crate::{
     streams::{Panic, Tick, next, publish, tick},
+    streams_parts::{Begin, Emit, Feed, begin, emit, until_heard},
     world::{PATIENCE, SOON, config, node, registry, run, run_apart, started, two, until},
 };
 
@@ -78,32 +79,155 @@ fn items_arrive_in_order_and_none_is_lost() {
     });
 }
 
+/// An image of two parts.
+#[botzilla::data]
+#[derive(Clone, Debug, PartialEq)]
+struct Stereo {
+    left: Blob,
+    right: Blob,
+}
+
+struct StereoCamera(mpsc::Sender<Publisher<Stereo>>);
+
+#[botzilla::component]
+impl StereoCamera {
+    #[botzilla::on_start]
+    fn start(&mut self, ctx: &Ctx<Self>) -> Result<(), PublishError> {
+        let publisher = ctx.publish("image", Qos::reliable())?;
+        let _ = self.0.try_send(publisher);
+        Ok(())
+    }
+}
+
 #[test]
-fn large_items_arrive_and_their_bytes_are_not_copied_again() {
+fn the_bytes_of_an_item_stay_where_they_arrived() {
+    run(async {
+        let (registry, one, two) = two().await;
+        let (publishers, mut made) = mpsc::channel(1);
+        let camera = move || StereoCamera(publishers.clone());
+        one.spawn("stereo", camera).await.unwrap();
+        let images = made.recv().await.unwrap();
+        let mut far = two.subscribe::<Stereo>("stereo/image").await.unwrap();
+        until(|| images.subscribers() == 1).await;
+        for len in [100_000, 6 << 20] {
+            let (left, right) = (vec![1; len].into(), vec![2; len].into());
+            images.send(Stereo { left, right }).await.unwrap();
+            let item = far.next().await.unwrap().unwrap();
+            let Stereo { left, right } = &*item;
+            assert!(left.len() == len && left.iter().all(|byte| *byte == 1));
+            assert!(right.len() == len && right.iter().all(|byte| *byte == 2));
+            // Where one ends, the length of the other stands, as it was encoded, and then its bytes: so
+            // both are parts of one piece of memory, that which the item was received into.
+            let end = left.as_ptr().addr() + len;
+            assert_eq!(right.as_ptr().addr(), end + 5, "they were copied");
+            // Which stays for as long as one of them does.
+            let kept = right.clone();
+            drop(item);
+            assert!(kept.as_ptr().addr() == end + 5 && kept[len - 1] == 2);
+            assert_ne!(kept.detached().as_ptr(), kept.as_ptr());
+        }
+        for node in [&one, &two] {
+            node.shutdown(SOON).await;
+        }
+        registry.shutdown(SOON).await;
+    });
+}
+
+#[test]
+fn large_items_arrive_whole_up_to_the_limit_and_one_byte_more_is_refused_with_it() {
     run_apart(async {
         let (registry, one, two) = two().await;
         let images = camera(&one, "camera", Qos::reliable().depth(2)).await;
         let mut far = two.subscribe::<Image>("camera/image").await.unwrap();
         let mut raw = two.subscribe_raw("camera/image").await.unwrap();
         until(|| images.subscribers() == 2).await;
-        let len = 6 << 20;
-        let send = async {
-            for n in 0..8 {
-                images.send(image(n, len)).await.unwrap();
-            }
-        };
-        let read = async {
-            for n in 0..8 {
+        // A number of one byte, and a length of five.
+        let (limit, head) = (64 << 20, 6);
+        for (n, len) in [(0, 6 << 20), (1, 10_000_000), (2, limit - head)] {
+            let sent = image(n, len);
+            let read = async {
                 let item = far.next().await.unwrap().unwrap();
-                assert_eq!((item.missed(), item.n), (0, n));
-                assert_eq!(*item, image(n, len));
+                assert_eq!((item.missed(), item.seq()), (0, n));
                 let raw = raw.next().await.unwrap().unwrap();
-                assert_eq!(raw.len(), len + 6);
+                assert_eq!(raw.len(), len + head);
+                assert_eq!(raw[head..], item.pixels[..]);
+                item
+            };
+            let (given, item) = tokio::join!(images.send(sent.clone()), read);
+            given.unwrap();
+            assert!(*item == sent, "it is another item");
+        }
+        let too_large = image(3, limit - head + 1);
+        let refused = images.send(too_large.clone()).await.unwrap_err();
+        let (len, max) = (limit + 1, limit);
+        let stream = "camera/image".to_owned();
+        assert_eq!(refused, SendError::TooLarge { stream, len, max });
+        let text = refused.to_string();
+        assert!(
+            text.contains("67108864") && text.contains("stream_payload"),
+            "{text}"
+        );
+        let refused = images.try_send(too_large).unwrap_err();
+        assert!(!refused.is_full() && refused.item.n == 3);
+        // It took no number, and the next one comes.
+        images.send(image(4, 10)).await.unwrap();
+        let item = far.next().await.unwrap().unwrap();
+        assert_eq!((item.n, item.seq(), item.missed()), (4, 3, 0));
+        for node in [&one, &two] {
+            node.shutdown(SOON).await;
+        }
+        registry.shutdown(SOON).await;
+    });
+}
+
+#[test]
+fn of_several_streams_of_a_component_each_goes_its_own_way() {
+    run(async {
+        let (registry, one, two) = two().await;
+        one.spawn("robot", Feed::default).await.unwrap();
+        for stream in ["fast", "slow", "unheard"] {
+            begin(&one, "robot", Begin::waiting(stream, 2)).await;
+        }
+        let mut fast = two.subscribe::<Image>("robot/fast").await.unwrap();
+        let slow = two.subscribe::<Image>("robot/slow").depth(2);
+        let mut slow = slow.await.unwrap();
+        for stream in ["fast", "slow"] {
+            until_heard(&one, "robot", stream, 1).await;
+        }
+        let all = |stream| emit(&one, "robot", Emit::paced(stream, 100, (1, 50), 0));
+        // A full subscriber of one holds up neither the others nor what nobody hears.
+        let mut stuck = std::pin::pin!(all("slow"));
+        tokio::select! {
+            _ = &mut stuck => panic!("nobody reads it"),
+            heard = async {
+                let unheard = all("unheard").await;
+                let (heard, ()) = tokio::join!(all("fast"), async {
+                    for n in 0..50 {
+                        let item = fast.next().await.unwrap().unwrap();
+                        assert_eq!((item.n, item.missed(), item.stream()), (n, 0, "robot/fast"));
+                    }
+                });
+                (unheard, heard)
+            } => {
+                let (unheard, heard) = heard;
+                assert_eq!((unheard.published, unheard.subscribers), (50, 0));
+                assert_eq!((heard.published, heard.subscribers), (50, 1));
             }
-        };
-        tokio::join!(send, read);
-        let error = images.send(image(0, 65 << 20)).await.unwrap_err();
-        assert!(error.to_string().contains("stream_payload"), "{error}");
+        }
+        let (sent, ()) = tokio::join!(stuck, async {
+            for n in 0..50 {
+                let item = slow.next().await.unwrap().unwrap();
+                assert_eq!((item.n, item.missed(), item.stream()), (n, 0, "robot/slow"));
+            }
+        });
+        assert_eq!(sent.published, 50);
+        assert!(fast.try_next().is_none() && slow.try_next().is_none());
+        // Nothing of what nobody heard comes later.
+        let mut late = two.subscribe::<Image>("robot/unheard").await.unwrap();
+        until_heard(&one, "robot", "unheard", 1).await;
+        emit(&one, "robot", Emit::paced("unheard", 100, (1, 1), 0)).await;
+        let item = late.next().await.unwrap().unwrap();
+        assert_eq!((item.seq(), item.missed()), (50, 0));
         for node in [&one, &two] {
             node.shutdown(SOON).await;
         }
