@@ -10,7 +10,7 @@ use crate::{
     parts::{Gate, Halt},
     streams_between::Image,
     streams_parts::{Begin, Emit, begin, emit, progress, until_heard},
-    world::{SOON, found, node, registry, run},
+    world::{SOON, alone, found, node, registry, run},
 };
 
 /// For how long the four cameras run. The whole ten seconds are for a machine that has the time.
@@ -34,6 +34,7 @@ async fn read_all(images: &mut Subscription<Image>, count: u64, len: u64) {
 
 #[test]
 fn four_cameras_of_5_mb_at_30_hz_lose_nothing_and_an_emergency_stop_comes_through() {
+    let _alone = alone();
     run(async {
         let seconds = std::env::var(SECONDS).map_or(2, |it| it.parse().unwrap());
         let frames = HZ * seconds;

@@ -23,7 +23,7 @@ use crate::{
     parts::{Echo, Gate, Halt, Ping},
     streams_apart::pump,
     streams_between::Image,
-    world::{SOON, config, found, node, registry, run_apart, started, until},
+    world::{SOON, alone, config, found, node, registry, run_apart, started, until},
 };
 
 /// Bytes a second: 20 Mbit/s.
@@ -151,6 +151,7 @@ async fn large_item_and_asks(near: &Node, far: &Node) {
 
 #[test]
 fn over_a_slow_link_a_large_item_leaves_room_for_asks_and_an_urgent_broadcast() {
+    let _alone = alone();
     run_apart(async {
         let registry = registry().await;
         let (there, back) = (Arc::default(), Arc::default());
@@ -172,6 +173,7 @@ const SLOW: &str = "ip link set lo mtu 1500 up && \
 
 #[test]
 fn over_a_link_that_the_kernel_slows_the_same_holds() {
+    let _alone = alone();
     if std::env::var_os(NETWORK).is_some() {
         return run_apart(async {
             let registry = registry().await;

@@ -9,6 +9,7 @@ use std::{
 
 use botzilla::{Node, NodeConfig};
 use botzilla_registry::{Registry, RunningRegistry};
+use parking_lot::{Mutex, MutexGuard};
 
 /// Nothing here takes so long; a machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
@@ -20,6 +21,12 @@ pub(crate) static SECRET: LazyLock<String> = LazyLock::new(|| {
     let secret = botzilla_wire::Secret::from_bytes("it", [7; 32]).unwrap();
     secret.to_text().to_string()
 });
+
+/// What a test that measures times, or that takes all of the machine, holds: so that neither meets another.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock()
+}
 
 /// Runs a test on an actix system of its own: its nodes share the thread.
 pub(crate) fn run(test: impl Future<Output = ()>) {
