@@ -22,6 +22,7 @@ pub(crate) async fn spawn(node: &Node, part: &str) {
         "gate" => node.spawn(name, Gate::default).await,
         "slow" => node.spawn(name, Slow::default).await,
         "sender" => node.spawn(name, Sender::default).await,
+        "pump" => crate::streams_apart::pump(node, name).await,
         "reader" => {
             node.spawn(name, crate::streams_apart::Reader::default)
                 .await
