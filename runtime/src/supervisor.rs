@@ -425,7 +425,9 @@ impl<C: 'static> Actor for Supervisor<C> {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(Turns {
+        // Waited for, not spawned: while an actor waits its context doesn't look at its own mailbox,
+        // in which there is never anything.
+        ctx.wait(Turns {
             pulse: watchdog::Pulse::of_this_thread(),
         });
     }
