@@ -315,8 +315,7 @@ impl<C: 'static> Supervisor<C> {
             call.refuse(gone());
             return;
         }
-        // An asker on this node has its own alarm, and is gone when it rang.
-        if !call.is_typed_ask() && call.head.deadline <= burst.now() {
+        if call.deadline().is_some_and(|until| until <= burst.now()) {
             call.refuse(failure(
                 Code::Expired,
                 false,
