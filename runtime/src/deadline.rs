@@ -1,9 +1,9 @@
-//! One wheel of deadlines for a node: a request's deadline costs a few links, not a timer.
+//! Deadlines in a wheel: a request's costs a few links, not a timer.
 //!
-//! A hashed timing wheel after Varghese and Lauck (1987), scheme 6: slots of [`TICK`], entries in
-//! doubly linked lists, an entry further away than one turn stays for the next. It works from any
-//! thread. One thread a process fires what is due in all wheels: whoever blocks a node's thread holds
-//! up nobody's deadline, and no runtime has a timer, which would cost it work at each of its turns.
+//! A node has one wheel, for whatever waits for something, and each of its components one for the
+//! asks that it has open, under its mailbox's lock. They work from any thread. One thread a process
+//! fires what is due in all wheels: whoever blocks a node's thread holds up nobody's deadline, and no
+//! runtime has a timer, which would cost it work at each of its turns.
 
 use std::{
     future::Future,
@@ -17,11 +17,12 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::contain;
+use crate::{
+    contain,
+    wheel::{Key, Wheel},
+};
 
 const TICK_MS: u64 = 2;
-const SLOTS: usize = 4096;
-const NONE: u32 = u32::MAX;
 
 /// What a time that is too long for the clock is taken for.
 pub(crate) const AS_LONG_AS_CAN_BE: Duration = Duration::from_secs(60 * 60 * 24 * 365);
@@ -30,14 +31,14 @@ pub(crate) const AS_LONG_AS_CAN_BE: Duration = Duration::from_secs(60 * 60 * 24 
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     start: Instant,
-    wheel: Mutex<Wheel>,
+    wheel: Mutex<Wheel<Option<Waker>>>,
     /// Who fires what is due.
     keeper: OnceLock<Thread>,
 }
 
 /// The wheels of this process, and the thread that fires what is due in them.
 struct Kept {
-    wheels: Vec<Weak<Deadlines>>,
+    wheels: Vec<Weak<dyn Fires>>,
     keeper: Option<Thread>,
 }
 
@@ -46,31 +47,11 @@ static KEPT: Mutex<Kept> = Mutex::new(Kept {
     keeper: None,
 });
 
-#[derive(Debug)]
-struct Wheel {
-    /// Every slot before this tick has been emptied.
-    now: u64,
-    /// When the keeper looks next; only an entry before that wakes it. It stays when its entry goes,
-    /// or each message that is alone would wake the keeper.
-    alarm: u64,
-    heads: Box<[u32]>,
-    entries: Vec<Entry>,
-    free: u32,
-    len: usize,
+/// Has a wheel.
+pub(crate) trait Fires: Send + Sync {
+    /// Fires what is due and says when to come again.
+    fn fire(&self, now: Instant) -> Option<Instant>;
 }
-
-#[derive(Debug)]
-struct Entry {
-    tick: u64,
-    previous: u32,
-    next: u32,
-    waker: Option<Waker>,
-    fired: bool,
-}
-
-/// A deadline's place in the wheel. Whoever put it in sees to it that it is taken out once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Key(u32);
 
 /// Waits for one deadline; dropping it takes it out of the wheel.
 #[derive(Debug)]
@@ -84,14 +65,7 @@ impl Deadlines {
     pub(crate) fn new(now: Instant) -> Arc<Self> {
         Arc::new(Self {
             start: now,
-            wheel: Mutex::new(Wheel {
-                now: 0,
-                alarm: u64::MAX,
-                heads: vec![NONE; SLOTS].into(),
-                entries: Vec::new(),
-                free: NONE,
-                len: 0,
-            }),
+            wheel: Mutex::default(),
             keeper: OnceLock::new(),
         })
     }
@@ -112,12 +86,31 @@ impl Deadlines {
                 keeper
             }
         };
-        kept.wheels.push(Arc::downgrade(self));
+        let this: Weak<Self> = Arc::downgrade(self);
+        kept.wheels.push(this);
         drop(kept);
         let keeper = self.keeper.get_or_init(|| keeper);
         // What was put in before had nobody to wake.
         keeper.unpark();
         Ok(())
+    }
+
+    /// Has what is due in another wheel fired as well, until the last handle of it is gone.
+    pub(crate) fn keep_also(wheel: Weak<dyn Fires>) {
+        let wheels = &mut KEPT.lock().wheels;
+        // The keeper may sleep for long: what is gone meanwhile goes before the list grows.
+        if wheels.len() == wheels.capacity() {
+            wheels.retain(|wheel| wheel.strong_count() > 0);
+        }
+        wheels.push(wheel);
+    }
+
+    /// Has the keeper look at the wheels, since something is due before it meant to.
+    #[cold]
+    pub(crate) fn look_earlier(&self) {
+        if let Some(keeper) = self.keeper.get() {
+            keeper.unpark();
+        }
     }
 
     pub(crate) fn at(self: &Arc<Self>, at: Instant) -> Alarm {
@@ -131,16 +124,12 @@ impl Deadlines {
     /// Puts a deadline in; `waker` is woken when it has passed.
     #[inline]
     pub(crate) fn put(&self, at: Instant, waker: Waker) -> Key {
-        // Rounded up: a deadline never fires early.
-        let tick = self.tick_of(at) + 1;
         let mut wheel = self.wheel.lock();
-        let key = wheel.insert(tick, waker);
-        if tick < wheel.alarm {
-            wheel.alarm = tick;
-            drop(wheel);
-            if let Some(keeper) = self.keeper.get() {
-                keeper.unpark();
-            }
+        let (key, kept, is_next) = wheel.insert(self.tick_after(at));
+        *kept = Some(waker);
+        drop(wheel);
+        if is_next {
+            self.look_earlier();
         }
         key
     }
@@ -148,16 +137,14 @@ impl Deadlines {
     /// Whether a deadline that is in has passed; if not, `waker` is woken when it has.
     pub(crate) fn has_passed(&self, key: Key, waker: &Waker) -> bool {
         let mut wheel = self.wheel.lock();
-        let entry = &mut wheel.entries[key.0 as usize];
-        if !entry.fired
-            && !entry
-                .waker
-                .as_ref()
-                .is_some_and(|known| known.will_wake(waker))
-        {
-            entry.waker = Some(waker.clone());
+        if !wheel.is_in(key) {
+            return true;
         }
-        entry.fired
+        let last = keep_waker(wheel.get(key), waker);
+        drop(wheel);
+        // Outside the lock: it may be the last of a task that has deadlines itself.
+        drop(last);
+        false
     }
 
     /// Takes a deadline out. Its waker comes back, unless the deadline has passed.
@@ -188,15 +175,20 @@ impl Deadlines {
         ticks(at.saturating_duration_since(self.start))
     }
 
-    #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.wheel.lock().len == 0
+    /// The tick of a deadline. Rounded up: it never fires early.
+    #[inline]
+    pub(crate) fn tick_after(&self, at: Instant) -> u64 {
+        self.tick_of(at) + 1
     }
 
-    /// Fires what is due and says when to come again.
-    fn fire(&self, now: Instant) -> Option<Instant> {
+    /// Fires what is due in a wheel that `look` looks at, and says when to come again.
+    pub(crate) fn fire_in(
+        &self,
+        now: Instant,
+        look: impl FnOnce(u64, &mut Vec<Waker>) -> Option<u64>,
+    ) -> Option<Instant> {
         let mut due = Vec::new();
-        let next = self.wheel.lock().look(self.tick_of(now), &mut due);
+        let next = look(self.tick_of(now), &mut due);
         for waker in due {
             // Of an executor that may be anybody's: it must not end everybody's deadlines.
             if let Err(panicked) = contain::catch(|| waker.wake()) {
@@ -204,6 +196,24 @@ impl Deadlines {
             }
         }
         next.map(|tick| self.start + Duration::from_millis(tick * TICK_MS))
+    }
+}
+
+impl Fires for Deadlines {
+    fn fire(&self, now: Instant) -> Option<Instant> {
+        self.fire_in(now, |tick, due| {
+            let mut wheel = self.wheel.lock();
+            wheel.look(tick, |waker| due.extend(waker.take()))
+        })
+    }
+}
+
+/// Keeps `waker` as the one to wake; the one before, if that was another, is the caller's to drop.
+#[inline]
+pub(crate) fn keep_waker(kept: &mut Option<Waker>, waker: &Waker) -> Option<Waker> {
+    match kept {
+        Some(known) if known.will_wake(waker) => None,
+        _ => kept.replace(waker.clone()),
     }
 }
 
@@ -215,16 +225,17 @@ fn keep_all() {
             kept.wheels.clone()
         };
         let now = Instant::now();
-        let next = wheels
-            .iter()
-            .filter_map(Weak::upgrade)
-            .filter_map(|wheel| wheel.fire(now))
-            .min();
+        let next = wheels.iter().filter_map(|wheel| look_at(wheel, now)).min();
         match next {
             Some(next) => thread::park_timeout(next.saturating_duration_since(Instant::now())),
             None => thread::park(),
         }
     }
+}
+
+fn look_at(wheel: &Weak<dyn Fires>, now: Instant) -> Option<Instant> {
+    // This may be the last handle by now, of a component with other people's values in it.
+    contain::catch(|| wheel.upgrade()?.fire(now)).ok().flatten()
 }
 
 /// The deadline passed first.
@@ -254,116 +265,9 @@ impl Drop for Alarm {
     }
 }
 
-impl Wheel {
-    #[inline]
-    fn insert(&mut self, tick: u64, waker: Waker) -> Key {
-        let tick = tick.max(self.now);
-        let slot = slot(tick);
-        let head = self.heads[slot];
-        let entry = Entry {
-            tick,
-            previous: NONE,
-            next: head,
-            waker: Some(waker),
-            fired: false,
-        };
-        let key = if self.free == NONE {
-            self.entries.push(entry);
-            u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 open deadlines")
-        } else {
-            let key = self.free;
-            let place = &mut self.entries[key as usize];
-            self.free = place.next;
-            *place = entry;
-            key
-        };
-        self.heads[slot] = key;
-        if head != NONE {
-            self.entries[head as usize].previous = key;
-        }
-        self.len += 1;
-        Key(key)
-    }
-
-    #[inline]
-    fn remove(&mut self, Key(key): Key) -> Option<Waker> {
-        if !self.entries[key as usize].fired {
-            self.unlink(key);
-        }
-        let entry = &mut self.entries[key as usize];
-        entry.next = self.free;
-        self.free = key;
-        entry.waker.take()
-    }
-
-    #[inline]
-    fn unlink(&mut self, key: u32) {
-        let Entry {
-            tick,
-            previous,
-            next,
-            ..
-        } = self.entries[key as usize];
-        if previous == NONE {
-            self.heads[slot(tick)] = next;
-        } else {
-            self.entries[previous as usize].next = next;
-        }
-        if next != NONE {
-            self.entries[next as usize].previous = previous;
-        }
-        self.len -= 1;
-    }
-
-    /// Fires what is due; the tick at which to look again.
-    fn look(&mut self, current: u64, due: &mut Vec<Waker>) -> Option<u64> {
-        if self.alarm <= current {
-            self.advance(current, due);
-        }
-        (self.alarm != u64::MAX).then_some(self.alarm)
-    }
-
-    /// `current` and all ticks before it are over.
-    fn advance(&mut self, current: u64, due: &mut Vec<Waker>) {
-        // After a long sleep one turn visits every slot; more turns would find nothing new.
-        let first = self.now.max((current + 1).saturating_sub(SLOTS as u64));
-        for tick in first..=current {
-            self.fire(slot(tick), current, due);
-        }
-        self.now = self.now.max(current + 1);
-        self.alarm = self.next_tick().unwrap_or(u64::MAX);
-    }
-
-    fn fire(&mut self, slot: usize, current: u64, due: &mut Vec<Waker>) {
-        let mut key = self.heads[slot];
-        while key != NONE {
-            let next = self.entries[key as usize].next;
-            if self.entries[key as usize].tick <= current {
-                self.unlink(key);
-                let entry = &mut self.entries[key as usize];
-                entry.fired = true;
-                due.extend(entry.waker.take());
-            }
-            key = next;
-        }
-    }
-
-    /// The next tick whose slot holds anything, at most one turn away.
-    fn next_tick(&self) -> Option<u64> {
-        if self.len == 0 {
-            return None;
-        }
-        (self.now..self.now + SLOTS as u64).find(|&tick| self.heads[slot(tick)] != NONE)
-    }
-}
-
 /// Whole ticks. Without `as_nanos`, whose 128 bits cost more than the rest of an insertion.
 fn ticks(time: Duration) -> u64 {
     (time.as_secs() * 1000 + u64::from(time.subsec_millis())) / TICK_MS
-}
-
-fn slot(tick: u64) -> usize {
-    (tick % SLOTS as u64) as usize
 }
 
 #[cfg(test)]
@@ -373,6 +277,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     use super::*;
+    use crate::wheel::TURN;
 
     struct Count(AtomicUsize);
 
@@ -408,11 +313,11 @@ mod tests {
         let start = Instant::now();
         let deadlines = Deadlines::new(start);
         let count = Arc::new(Count(AtomicUsize::new(0)));
-        let far = TICK * (SLOTS as u32) * 3 + Duration::from_millis(40);
+        let far = TICK * (TURN as u32) * 3 + Duration::from_millis(40);
         let mut alarm = deadlines.at(start + far);
         assert!(!poll(&mut alarm, &count));
         for turn in 0..3 {
-            deadlines.fire(start + TICK * (SLOTS as u32) * turn + Duration::from_millis(60));
+            deadlines.fire(start + TICK * (TURN as u32) * turn + Duration::from_millis(60));
             assert_eq!(count.0.load(Relaxed), 0, "turn {turn}");
         }
         deadlines.fire(start + far + TICK);
@@ -430,7 +335,7 @@ mod tests {
                 .collect();
             assert!(!alarms.iter_mut().any(|alarm| poll(alarm, &count)));
         }
-        assert!(deadlines.wheel.lock().entries.len() <= 10);
+        assert!(deadlines.wheel.lock().places() <= 10);
         assert_eq!(deadlines.fire(start + Duration::from_secs(9)), None);
         assert_eq!(count.0.load(Relaxed), 0);
     }

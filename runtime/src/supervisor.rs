@@ -345,8 +345,7 @@ impl<C: 'static> Supervisor<C> {
             call.refuse(gone());
             return;
         }
-        // An asker on this node has its own alarm, and is gone when it rang.
-        if !call.is_typed_ask() && call.head.deadline <= burst.now() {
+        if call.deadline().is_some_and(|until| until <= burst.now()) {
             call.refuse(failure(
                 Code::Expired,
                 false,
@@ -490,7 +489,9 @@ impl<C: 'static> Actor for Supervisor<C> {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(Turns {
+        // Waited for, not spawned: while an actor waits its context doesn't look at its own mailbox,
+        // in which there is never anything.
+        ctx.wait(Turns {
             pulse: watchdog::Pulse::of_this_thread(),
         });
     }
