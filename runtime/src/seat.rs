@@ -109,11 +109,11 @@ impl Seat {
     }
 
     /// It was taken out of the queue, under the mailbox's lock. An ask begins by that, but for one
-    /// whose handler runs beside the others: that one begins when its task does.
+    /// whose handler has a task of its own: that one begins when its task does.
     #[inline]
     pub(crate) fn take_turn(&mut self, asks: &mut OpenAsks) {
         let Some(key) = self.ask else { return };
-        if self.info().concurrent {
+        if self.info().beside {
             if asks.is_gone(key) {
                 self.turn = Turn::Gone;
             }

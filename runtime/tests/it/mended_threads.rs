@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use botzilla::{Map, MapComponent, MapError, Reason, SpawnError, prelude::*};
+use botzilla::{Ask, Map, MapComponent, MapError, MapMessage, Reason, SpawnError, prelude::*};
+use futures_util::FutureExt;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -95,6 +96,54 @@ fn listeners_that_would_wait_for_each_other_are_told_at_once() {
         assert!(reason.contains("wait for each other"), "{reason}");
         assert!(began.elapsed() < Duration::from_secs(3));
         wait(node.shutdown(Duration::ZERO));
+    });
+}
+
+/// An ask that has its place in order and isn't looked at any further.
+fn begun(lamp: &ComponentRef, name: &str, time: Duration) -> Ask<MapMessage> {
+    let mut ask = lamp.ask(MapMessage(map("name", name))).within(time);
+    assert!((&mut ask).now_or_never().is_none());
+    ask
+}
+
+#[test]
+fn a_listener_never_hears_what_its_asker_gave_up_while_it_was_busy() {
+    within(|| {
+        let node = node();
+        let ((heard, hears), (go, goes)) = (mpsc::channel(), mpsc::channel());
+        let listener = move |map: Map| {
+            heard.send(map["name"].clone()).unwrap();
+            goes.recv().map_err(|error| error.to_string())?;
+            Ok(map)
+        };
+        wait(MapComponent::on(&node, "lamp", listener)).unwrap();
+        let lamp = node.component("lamp");
+        let zeroth = begun(&lamp, "zeroth", SOON);
+        assert_eq!(hears.recv().unwrap(), "zeroth");
+        // All of these leave the queue in one go when the listener's thread is free.
+        let first = begun(&lamp, "first", SOON);
+        let dropped = begun(&lamp, "dropped", SOON);
+        let expired = begun(&lamp, "expired", Duration::from_millis(200));
+        let last = begun(&lamp, "last", SOON);
+        go.send(()).unwrap();
+        assert_eq!(hears.recv().unwrap(), "first");
+        drop(dropped);
+        let error = wait(expired).unwrap_err();
+        assert!(matches!(
+            error.reason(),
+            Reason::Expired {
+                may_have_run: false,
+                ..
+            }
+        ));
+        go.send(()).unwrap();
+        assert_eq!(hears.recv().unwrap(), "last");
+        go.send(()).unwrap();
+        for ask in [zeroth, first, last] {
+            wait(ask).unwrap().unwrap();
+        }
+        wait(node.shutdown(Duration::from_secs(1)));
+        assert!(hears.try_recv().is_err());
     });
 }
 
