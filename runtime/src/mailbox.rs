@@ -180,7 +180,7 @@ impl Mailbox {
         let (asker, left) = queues.asks.end(key, outcome);
         drop(queues);
         if let Some(asker) = asker {
-            asker.wake();
+            contain::wake(asker);
         }
         if let Some(left) = left {
             contain::drop_value(left);
@@ -195,10 +195,11 @@ impl Mailbox {
 
     /// An asker goes away: what hasn't begun never will; who runs and wants to know it, learns it.
     pub(crate) fn give_up(&self, key: Key) {
-        let left = { self.queues.lock().asks.give_up(key) };
-        if let Some(component) = left.component {
-            component.wake();
+        let mut left = { self.queues.lock().asks.give_up(key) };
+        if let Some(component) = left.component.take() {
+            contain::wake(component);
         }
+        contain::drop_value(left);
     }
 
     /// An ask's handler is about to run; false if its asker went away.
