@@ -192,7 +192,11 @@ impl Deadlines {
         for waker in due {
             contain::wake(waker);
         }
-        next.map(|tick| self.start + Duration::from_millis(tick * TICK_MS))
+        next.map(|tick| {
+            let at = Duration::from_millis(tick.saturating_mul(TICK_MS));
+            let at = self.start.checked_add(at);
+            at.unwrap_or_else(|| now + AS_LONG_AS_CAN_BE)
+        })
     }
 }
 
@@ -264,7 +268,9 @@ impl Drop for Alarm {
 
 /// Whole ticks. Without `as_nanos`, whose 128 bits cost more than the rest of an insertion.
 fn ticks(time: Duration) -> u64 {
-    (time.as_secs() * 1000 + u64::from(time.subsec_millis())) / TICK_MS
+    // Since the node's start, so it isn't a year that bounds it, but the number.
+    let ms = time.as_secs().saturating_mul(1000);
+    ms.saturating_add(u64::from(time.subsec_millis())) / TICK_MS
 }
 
 #[cfg(test)]
@@ -319,6 +325,28 @@ mod tests {
         }
         deadlines.fire(start + far + TICK);
         assert!(poll(&mut alarm, &count));
+    }
+
+    #[test]
+    fn a_deadline_may_be_as_far_away_as_a_duration_can_say() {
+        let start = Instant::now();
+        let deadlines = Deadlines::new(start);
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        for time in [
+            Duration::from_millis(u64::MAX),
+            Duration::from_secs(u64::MAX),
+        ] {
+            assert!(ticks(time) >= u64::MAX / 2 - 1000);
+            // Not every clock goes as far.
+            let Some(at) = start.checked_add(time) else {
+                continue;
+            };
+            let mut alarm = deadlines.at(at);
+            assert!(!poll(&mut alarm, &count));
+            let next = deadlines.fire(start + AS_LONG_AS_CAN_BE).unwrap();
+            assert!(next > start + AS_LONG_AS_CAN_BE);
+            assert_eq!(count.0.load(Relaxed), 0);
+        }
     }
 
     #[test]
