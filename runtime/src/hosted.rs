@@ -231,6 +231,7 @@ impl Hosted {
         for call in left {
             refuse_stopped(call, why);
         }
+        self.mailbox.tidy();
     }
 
     pub(crate) fn refused(&self) -> u64 {

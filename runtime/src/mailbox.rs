@@ -348,6 +348,11 @@ impl Mailbox {
         urgent.into_iter().chain(ordinary).collect()
     }
 
+    /// What was queued has ended: gives back what only open asks need.
+    pub(crate) fn tidy(&self) {
+        self.queues.lock().asks.tidy();
+    }
+
     /// Refuses new messages; what is queued stays.
     pub(crate) fn refuse_new(&self) {
         self.queues.lock().close();

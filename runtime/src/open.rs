@@ -107,6 +107,11 @@ impl OpenAsks {
     pub(crate) fn expire(&mut self, current: u64, due: &mut Vec<Waker>) -> Option<u64> {
         self.0.look(current, |open| due.extend(open.asker.take()))
     }
+
+    /// Gives back what only open asks need, if there are none.
+    pub(crate) fn tidy(&mut self) {
+        self.0.tidy();
+    }
 }
 
 /// The component's side.
