@@ -17,7 +17,7 @@ use crate::{
     call::Call,
     contain,
     credit::{Class, Credit, NoCredit},
-    open::{Look, OpenAsks, Parcel},
+    open::{Look, OpenAsks, Parcel, Turn},
     wheel::Key,
 };
 
@@ -202,8 +202,8 @@ impl Mailbox {
         contain::drop_value(left);
     }
 
-    /// An ask's handler is about to run; false if its asker went away.
-    pub(crate) fn begin(&self, key: Key) -> bool {
+    /// An ask's handler is about to run, if it may.
+    pub(crate) fn begin(&self, key: Key) -> Turn {
         self.queues.lock().asks.begin(key)
     }
 

@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     future::{Future, IntoFuture},
     sync::{Arc, Barrier, mpsc},
+    task::{Context, Wake},
     thread,
     time::{Duration, Instant},
 };
@@ -106,6 +107,15 @@ fn begun(lamp: &ComponentRef, name: &str, time: Duration) -> Ask<MapMessage> {
     ask
 }
 
+/// Rings when it is woken.
+struct Bell(mpsc::Sender<()>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        let _ = self.0.send(());
+    }
+}
+
 #[test]
 fn a_listener_never_hears_what_its_asker_gave_up_while_it_was_busy() {
     within(|| {
@@ -124,21 +134,37 @@ fn a_listener_never_hears_what_its_asker_gave_up_while_it_was_busy() {
         let first = begun(&lamp, "first", SOON);
         let dropped = begun(&lamp, "dropped", SOON);
         let expired = begun(&lamp, "expired", Duration::from_millis(200));
+        // The same, and its asker isn't polled when its time is over.
+        let (rings, rung) = mpsc::channel();
+        let mut unseen = lamp
+            .ask(MapMessage(map("name", "unseen")))
+            .within(Duration::from_millis(200));
+        let waker = Arc::new(Bell(rings)).into();
+        assert!(
+            unseen
+                .poll_unpin(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
         let last = begun(&lamp, "last", SOON);
         go.send(()).unwrap();
         assert_eq!(hears.recv().unwrap(), "first");
         drop(dropped);
-        let error = wait(expired).unwrap_err();
-        assert!(matches!(
-            error.reason(),
-            Reason::Expired {
-                may_have_run: false,
-                ..
-            }
-        ));
+        let is_unrun = |ask: Ask<MapMessage>| {
+            let error = wait(ask).unwrap_err();
+            matches!(
+                error.reason(),
+                Reason::Expired {
+                    may_have_run: false,
+                    ..
+                }
+            )
+        };
+        assert!(is_unrun(expired));
+        rung.recv().unwrap();
         go.send(()).unwrap();
         assert_eq!(hears.recv().unwrap(), "last");
         go.send(()).unwrap();
+        assert!(is_unrun(unseen));
         for ask in [zeroth, first, last] {
             wait(ask).unwrap().unwrap();
         }
