@@ -163,7 +163,7 @@ impl<M: Message> Ask<M> {
             Look::Ended(outcome) => outcome,
             Look::Expired(began, component) => {
                 if let Some(component) = component {
-                    component.wake();
+                    contain::wake(component);
                 }
                 return self.end(Err(expired(self.time(), began)));
             }

@@ -151,7 +151,7 @@ impl Call {
                     .expect("the sender looked the route up by this type");
                 if !seat.begin() {
                     // At this very moment, or it would have been seen before.
-                    asked.refuse(gone(), &mut seat);
+                    asked.refuse(in_vain(&seat), &mut seat);
                     return None;
                 }
                 let taken = asked.take_message();
@@ -228,7 +228,7 @@ impl Call {
         telling.message
     }
 
-    /// Whether its sender went away before it began.
+    /// Whether its sender went away before it began, or won't take what comes of it any more.
     pub(crate) fn is_cancelled(&self) -> bool {
         match &self.body {
             Body::Ask(_) => self.seat.is_in_vain(),
@@ -237,7 +237,13 @@ impl Call {
         }
     }
 
-    /// Until when it may begin. A typed ask has its own alarm: when that rang, its asker is gone.
+    /// Ends it without running its handler, since it is cancelled.
+    pub(crate) fn refuse_in_vain(self) {
+        let why = in_vain(&self.seat);
+        self.refuse(why);
+    }
+
+    /// Until when it may begin. A typed ask has its own alarm: when that rang, it is cancelled.
     #[inline]
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.body {
@@ -275,12 +281,20 @@ pub(crate) fn failure(code: Code, may_have_run: bool, detail: impl Into<String>)
 }
 
 /// What becomes of a message that its sender doesn't wait for any more when its turn comes.
-pub(crate) fn gone() -> Failure {
+fn in_vain(seat: &Seat) -> Failure {
+    if seat.is_expired() {
+        return expired();
+    }
     failure(
         Code::Cancelled,
         false,
         "its caller went away before it began",
     )
+}
+
+/// What becomes of a message whose time is over when its turn comes.
+pub(crate) fn expired() -> Failure {
+    failure(Code::Expired, false, "its deadline passed in the queue")
 }
 
 /// Answers one message, once. Dropped unanswered, it says that the component stopped.

@@ -3,11 +3,13 @@
 //! A node has one wheel, for whatever waits for something, and each of its components one for the
 //! asks that it has open, under its mailbox's lock. They work from any thread. One thread a process
 //! fires what is due in all wheels: whoever blocks a node's thread holds up nobody's deadline, and no
-//! runtime has a timer, which would cost it work at each of its turns.
+//! runtime has a timer, which would cost it work at each of its turns. It looks at a wheel when that
+//! one has something due, and knows when that is because whoever puts something earlier in tells it.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
-    io,
+    io, mem,
     pin::Pin,
     sync::{Arc, OnceLock, Weak},
     task::{Context, Poll, Waker},
@@ -16,6 +18,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 
 use crate::{
     contain,
@@ -36,14 +39,24 @@ pub(crate) struct Deadlines {
     keeper: OnceLock<Thread>,
 }
 
-/// The wheels of this process, and the thread that fires what is due in them.
+/// The thread that fires what is due in all wheels of this process, and what it is told.
 struct Kept {
-    wheels: Vec<Weak<dyn Fires>>,
+    /// Wheels in which something is due before the keeper meant to look.
+    sooner: Vec<(Instant, Weak<dyn Fires>)>,
+    /// Until when it sleeps, if it isn't for good. What comes later than that needn't wake it.
+    until: Option<Instant>,
     keeper: Option<Thread>,
 }
 
+/// How many wheels the keeper may be told of before it is woken, whenever they are due.
+const TOLD: usize = 1024;
+
+/// What is further away is looked at in between: so long what is dead by then stays in the schedule.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
 static KEPT: Mutex<Kept> = Mutex::new(Kept {
-    wheels: Vec::new(),
+    sooner: Vec::new(),
+    until: None,
     keeper: None,
 });
 
@@ -87,28 +100,27 @@ impl Deadlines {
             }
         };
         let this: Weak<Self> = Arc::downgrade(self);
-        kept.wheels.push(this);
-        drop(kept);
-        let keeper = self.keeper.get_or_init(|| keeper);
         // What was put in before had nobody to wake.
+        let keeper = self.keeper.get_or_init(|| keeper);
+        kept.sooner.push((self.start, this));
+        drop(kept);
         keeper.unpark();
         Ok(())
     }
 
-    /// Has what is due in another wheel fired as well, until the last handle of it is gone.
-    pub(crate) fn keep_also(wheel: Weak<dyn Fires>) {
-        let wheels = &mut KEPT.lock().wheels;
-        // The keeper may sleep for long: what is gone meanwhile goes before the list grows.
-        if wheels.len() == wheels.capacity() {
-            wheels.retain(|wheel| wheel.strong_count() > 0);
-        }
-        wheels.push(wheel);
-    }
-
-    /// Has the keeper look at the wheels, since something is due before it meant to.
+    /// Has the keeper look at a wheel, since something in it is due before it meant to.
     #[cold]
-    pub(crate) fn look_earlier(&self) {
-        if let Some(keeper) = self.keeper.get() {
+    pub(crate) fn look_earlier(&self, at: Instant, wheel: Weak<dyn Fires>) {
+        let Some(keeper) = self.keeper.get() else {
+            return;
+        };
+        let at = self.time_of(self.tick_after(at));
+        let mut kept = KEPT.lock();
+        kept.sooner.push((at, wheel));
+        let is_urgent = kept.until.is_none_or(|until| at < until);
+        let wakes = is_urgent || kept.sooner.len() >= TOLD;
+        drop(kept);
+        if wakes {
             keeper.unpark();
         }
     }
@@ -123,13 +135,14 @@ impl Deadlines {
 
     /// Puts a deadline in; `waker` is woken when it has passed.
     #[inline]
-    pub(crate) fn put(&self, at: Instant, waker: Waker) -> Key {
+    pub(crate) fn put(self: &Arc<Self>, at: Instant, waker: Waker) -> Key {
         let mut wheel = self.wheel.lock();
         let (key, kept, is_next) = wheel.insert(self.tick_after(at));
         *kept = Some(waker);
         drop(wheel);
         if is_next {
-            self.look_earlier();
+            let this: Weak<Self> = Arc::downgrade(self);
+            self.look_earlier(at, this);
         }
         key
     }
@@ -181,6 +194,13 @@ impl Deadlines {
         self.tick_of(at) + 1
     }
 
+    /// When a tick is, or what is long before it if the clock doesn't go as far.
+    fn time_of(&self, tick: u64) -> Instant {
+        let at = Duration::from_millis(tick.saturating_mul(TICK_MS));
+        let at = self.start.checked_add(at);
+        at.unwrap_or_else(|| Instant::now() + LOOK_AGAIN)
+    }
+
     /// Fires what is due in a wheel that `look` looks at, and says when to come again.
     pub(crate) fn fire_in(
         &self,
@@ -190,12 +210,9 @@ impl Deadlines {
         let mut due = Vec::new();
         let next = look(self.tick_of(now), &mut due);
         for waker in due {
-            // Of an executor that may be anybody's: it must not end everybody's deadlines.
-            if let Err(panicked) = contain::catch(|| waker.wake()) {
-                tracing::error!(%panicked, "a waker panicked");
-            }
+            contain::wake(waker);
         }
-        next.map(|tick| self.start + Duration::from_millis(tick * TICK_MS))
+        next.map(|tick| self.time_of(tick))
     }
 }
 
@@ -218,24 +235,73 @@ pub(crate) fn keep_waker(kept: &mut Option<Waker>, waker: &Waker) -> Option<Wake
 }
 
 fn keep_all() {
+    let mut schedule = Schedule::default();
     loop {
-        let wheels = {
-            let mut kept = KEPT.lock();
-            kept.wheels.retain(|wheel| wheel.strong_count() > 0);
-            kept.wheels.clone()
-        };
         let now = Instant::now();
-        let next = wheels.iter().filter_map(|wheel| look_at(wheel, now)).min();
-        match next {
+        // What comes while these are fired is seen below.
+        schedule.fire(now);
+        let mut kept = KEPT.lock();
+        let told = mem::take(&mut kept.sooner);
+        kept.until = schedule.next();
+        drop(kept);
+        if !told.is_empty() {
+            for (at, wheel) in told {
+                schedule.add(at, wheel, now);
+            }
+            continue;
+        }
+        match schedule.next() {
             Some(next) => thread::park_timeout(next.saturating_duration_since(Instant::now())),
             None => thread::park(),
         }
     }
 }
 
+/// When which wheel is looked at next: each once at most, before anything in it is due.
+#[derive(Default)]
+struct Schedule {
+    /// By time and place in memory, which is nobody else's while its handle is here.
+    wheels: BTreeMap<(Instant, usize), Weak<dyn Fires>>,
+    times: FxHashMap<usize, Instant>,
+}
+
+impl Schedule {
+    fn next(&self) -> Option<Instant> {
+        self.wheels.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Has a wheel looked at then, unless it is before that.
+    fn add(&mut self, at: Instant, wheel: Weak<dyn Fires>, now: Instant) {
+        let at = at.min(now + LOOK_AGAIN);
+        let place = wheel.as_ptr().cast::<()>().addr();
+        match self.times.get(&place) {
+            Some(known) if *known <= at => return,
+            Some(known) => drop(self.wheels.remove(&(*known, place))),
+            None => {}
+        }
+        self.times.insert(place, at);
+        self.wheels.insert((at, place), wheel);
+    }
+
+    /// Fires the wheels whose time has come. One that is dead leaves by that.
+    fn fire(&mut self, now: Instant) {
+        while let Some(entry) = self.wheels.first_entry()
+            && entry.key().0 <= now
+        {
+            let ((_, place), wheel) = entry.remove_entry();
+            self.times.remove(&place);
+            if let Some(next) = look_at(&wheel, now) {
+                self.add(next, wheel, now);
+            }
+        }
+    }
+}
+
 fn look_at(wheel: &Weak<dyn Fires>, now: Instant) -> Option<Instant> {
     // This may be the last handle by now, of a component with other people's values in it.
-    contain::catch(|| wheel.upgrade()?.fire(now)).ok().flatten()
+    let next = contain::catch(|| wheel.upgrade()?.fire(now));
+    // What panicked says nothing of what else is due.
+    next.unwrap_or_else(|_| (wheel.strong_count() > 0).then(|| now + LOOK_AGAIN))
 }
 
 /// The deadline passed first.
@@ -267,7 +333,9 @@ impl Drop for Alarm {
 
 /// Whole ticks. Without `as_nanos`, whose 128 bits cost more than the rest of an insertion.
 fn ticks(time: Duration) -> u64 {
-    (time.as_secs() * 1000 + u64::from(time.subsec_millis())) / TICK_MS
+    // Since the node's start, so it isn't a year that bounds it, but the number.
+    let ms = time.as_secs().saturating_mul(1000);
+    ms.saturating_add(u64::from(time.subsec_millis())) / TICK_MS
 }
 
 #[cfg(test)]
@@ -322,6 +390,90 @@ mod tests {
         }
         deadlines.fire(start + far + TICK);
         assert!(poll(&mut alarm, &count));
+    }
+
+    #[test]
+    fn a_deadline_may_be_as_far_away_as_a_duration_can_say() {
+        let start = Instant::now();
+        let deadlines = Deadlines::new(start);
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        for time in [
+            Duration::from_millis(u64::MAX),
+            Duration::from_secs(u64::MAX),
+        ] {
+            assert!(ticks(time) >= u64::MAX / 2 - 1000);
+            // Not every clock goes as far.
+            let Some(at) = start.checked_add(time) else {
+                continue;
+            };
+            let mut alarm = deadlines.at(at);
+            assert!(!poll(&mut alarm, &count));
+            let next = deadlines.fire(start + AS_LONG_AS_CAN_BE).unwrap();
+            assert!(next > start + AS_LONG_AS_CAN_BE);
+            assert_eq!(count.0.load(Relaxed), 0);
+        }
+    }
+
+    /// A wheel that has something due at these times, and counts how often it was looked at.
+    struct Due {
+        times: Mutex<Vec<Instant>>,
+        looks: AtomicUsize,
+    }
+
+    impl Fires for Due {
+        fn fire(&self, now: Instant) -> Option<Instant> {
+            self.looks.fetch_add(1, Relaxed);
+            let mut times = self.times.lock();
+            times.retain(|time| *time > now);
+            times.iter().min().copied()
+        }
+    }
+
+    fn due(times: &[Instant]) -> (Arc<Due>, Weak<dyn Fires>) {
+        let due = Arc::new(Due {
+            times: Mutex::new(times.to_vec()),
+            looks: AtomicUsize::new(0),
+        });
+        let weak: Weak<Due> = Arc::downgrade(&due);
+        (due, weak)
+    }
+
+    #[test]
+    fn the_keeper_looks_only_where_something_is_due_and_has_each_wheel_once() {
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        let mut schedule = Schedule::default();
+        let (busy, weak) = due(&[after(100), after(300)]);
+        // Told in any order, it is the earliest that counts.
+        for at in [500, 300, 100, 400, 200] {
+            schedule.add(after(at), weak.clone(), start);
+        }
+        let idle: Vec<_> = (0..100).map(|n| due(&[after(1000 + n)])).collect();
+        for (n, (_, weak)) in (0..).zip(&idle) {
+            schedule.add(after(1000 + n), weak.clone(), start);
+        }
+        assert_eq!((schedule.wheels.len(), schedule.times.len()), (101, 101));
+        for (ms, next) in [(99, 100), (100, 300), (299, 300), (300, 1000)] {
+            schedule.fire(after(ms));
+            assert_eq!(schedule.next(), Some(after(next)));
+        }
+        assert_eq!(busy.looks.load(Relaxed), 2);
+        assert!(idle.iter().all(|(idle, _)| idle.looks.load(Relaxed) == 0));
+        assert_eq!((schedule.wheels.len(), schedule.times.len()), (100, 100));
+    }
+
+    #[test]
+    fn a_wheel_that_is_dead_leaves_the_schedule_however_far_its_deadline_was() {
+        let start = Instant::now();
+        let mut schedule = Schedule::default();
+        let far = start + AS_LONG_AS_CAN_BE;
+        let (kept, weak) = due(&[far]);
+        schedule.add(far, weak, start);
+        schedule.add(far, due(&[far]).1, start);
+        schedule.fire(start + LOOK_AGAIN);
+        assert_eq!((schedule.wheels.len(), schedule.times.len()), (1, 1));
+        assert_eq!(kept.looks.load(Relaxed), 1);
+        assert_eq!(schedule.next(), Some(start + LOOK_AGAIN * 2));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{
     any::TypeId,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::Waker,
@@ -169,7 +169,7 @@ impl Hosted {
     /// Takes an ask in, put together when it has credit and a key.
     #[inline]
     pub(crate) fn admit(
-        &self,
+        self: &Arc<Self>,
         class: Class,
         deadline: Instant,
         asker: Waker,
@@ -178,14 +178,14 @@ impl Hosted {
         let tick = self.deadlines.tick_after(deadline);
         let (key, is_next) = self.mailbox.admit(class, tick, asker, call)?;
         if is_next {
-            self.deadlines.look_earlier();
+            self.look_earlier(deadline);
         }
         Ok(key)
     }
 
     /// The same with credit that was waited for.
     pub(crate) fn push_ask(
-        &self,
+        self: &Arc<Self>,
         call: Call,
         deadline: Instant,
         asker: Waker,
@@ -193,9 +193,15 @@ impl Hosted {
         let tick = self.deadlines.tick_after(deadline);
         let (key, is_next) = self.mailbox.push_ask(call, tick, asker)?;
         if is_next {
-            self.deadlines.look_earlier();
+            self.look_earlier(deadline);
         }
         Ok(key)
+    }
+
+    #[cold]
+    fn look_earlier(self: &Arc<Self>, deadline: Instant) {
+        let this: Weak<Self> = Arc::downgrade(self);
+        self.deadlines.look_earlier(deadline, this);
     }
 
     /// Takes nothing new, finishes the queue, stops.
@@ -231,6 +237,7 @@ impl Hosted {
         for call in left {
             refuse_stopped(call, why);
         }
+        self.mailbox.tidy();
     }
 
     pub(crate) fn refused(&self) -> u64 {

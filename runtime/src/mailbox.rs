@@ -17,7 +17,7 @@ use crate::{
     call::Call,
     contain,
     credit::{Class, Credit, NoCredit},
-    open::{Look, OpenAsks, Parcel},
+    open::{Look, OpenAsks, Parcel, Turn},
     wheel::Key,
 };
 
@@ -180,7 +180,7 @@ impl Mailbox {
         let (asker, left) = queues.asks.end(key, outcome);
         drop(queues);
         if let Some(asker) = asker {
-            asker.wake();
+            contain::wake(asker);
         }
         if let Some(left) = left {
             contain::drop_value(left);
@@ -195,14 +195,15 @@ impl Mailbox {
 
     /// An asker goes away: what hasn't begun never will; who runs and wants to know it, learns it.
     pub(crate) fn give_up(&self, key: Key) {
-        let left = { self.queues.lock().asks.give_up(key) };
-        if let Some(component) = left.component {
-            component.wake();
+        let mut left = { self.queues.lock().asks.give_up(key) };
+        if let Some(component) = left.component.take() {
+            contain::wake(component);
         }
+        contain::drop_value(left);
     }
 
-    /// An ask's handler is about to run; false if its asker went away.
-    pub(crate) fn begin(&self, key: Key) -> bool {
+    /// An ask's handler is about to run, if it may.
+    pub(crate) fn begin(&self, key: Key) -> Turn {
         self.queues.lock().asks.begin(key)
     }
 
@@ -345,6 +346,11 @@ impl Mailbox {
         drop(queues);
         // Outside the lock: what ends gives its credit back, under it.
         urgent.into_iter().chain(ordinary).collect()
+    }
+
+    /// What was queued has ended: gives back what only open asks need.
+    pub(crate) fn tidy(&self) {
+        self.queues.lock().asks.tidy();
     }
 
     /// Refuses new messages; what is queued stays.

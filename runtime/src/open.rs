@@ -36,6 +36,18 @@ enum Stage {
     Gone,
 }
 
+/// How far an ask has come, as its component knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It hasn't begun.
+    Waits,
+    Begun,
+    /// Its asker went away before it began.
+    Gone,
+    /// Its time was over before it began, and its asker hasn't looked since.
+    Expired,
+}
+
 /// How an ask that was looked at fares.
 #[derive(Debug)]
 pub(crate) enum Look {
@@ -107,19 +119,27 @@ impl OpenAsks {
     pub(crate) fn expire(&mut self, current: u64, due: &mut Vec<Waker>) -> Option<u64> {
         self.0.look(current, |open| due.extend(open.asker.take()))
     }
+
+    /// Gives back what only open asks need, if there are none.
+    pub(crate) fn tidy(&mut self) {
+        self.0.tidy();
+    }
 }
 
 /// The component's side.
 impl OpenAsks {
-    /// Its handler is about to run. False if the asker went away: that one was told that it didn't.
+    /// Its handler is about to run, if this is [`Turn::Begun`]. Who went away was told that it didn't.
     #[inline]
-    pub(crate) fn begin(&mut self, key: Key) -> bool {
-        let open = self.0.get(key);
-        if open.stage == Stage::Gone {
-            return false;
+    pub(crate) fn begin(&mut self, key: Key) -> Turn {
+        // What goes away or ends is taken out, and so is what expires.
+        if self.0.is_in(key) {
+            self.0.get(key).stage = Stage::Begun;
+            Turn::Begun
+        } else if self.is_gone(key) {
+            Turn::Gone
+        } else {
+            Turn::Expired
         }
-        open.stage = Stage::Begun;
-        true
     }
 
     /// Its end: who is to be woken, and the outcome if nobody waits for it any more.
@@ -197,7 +217,7 @@ mod tests {
             asks.look(key, &other),
             Look::Open { _last: Some(_) }
         ));
-        assert!(asks.begin(key));
+        assert_eq!(asks.begin(key), Turn::Begun);
         let (woken, left) = asks.end(key, Some(Box::new(7_u32)));
         assert!(left.is_none() && asks.0.is_empty());
         woken.unwrap().wake();
@@ -212,7 +232,8 @@ mod tests {
         let mut asks = OpenAsks::default();
         let (key, _) = asks.open(5, waker().1);
         asks.give_up(key);
-        assert!(!asks.begin(key) && asks.0.is_empty());
+        assert_eq!(asks.begin(key), Turn::Gone);
+        assert!(asks.0.is_empty());
         let (woken, left) = asks.end(key, Some(Box::new(7_u32)));
         assert!(woken.is_none() && left.is_some());
         assert_eq!(asks.open(5, waker().1).0, key);
@@ -223,7 +244,7 @@ mod tests {
         let mut asks = OpenAsks::default();
         let ((asker, waker_of_asker), (_, component)) = (waker(), waker());
         let (key, _) = asks.open(5, waker_of_asker);
-        assert!(asks.begin(key));
+        assert_eq!(asks.begin(key), Turn::Begun);
         assert!(!asks.poll_gone(key, &component).0);
         let woken = asks.give_up(key).component;
         assert!(woken.is_some_and(|woken| woken.will_wake(&component)));
@@ -240,7 +261,7 @@ mod tests {
         for (tick, is_answered) in [(5, false), (6, true)] {
             let (count, asker) = waker();
             let (key, _) = asks.open(tick, asker);
-            assert!(asks.begin(key));
+            assert_eq!(asks.begin(key), Turn::Begun);
             let mut due = Vec::new();
             asks.expire(tick, &mut due);
             due.into_iter().for_each(Waker::wake);
@@ -257,10 +278,21 @@ mod tests {
     }
 
     #[test]
+    fn what_has_not_begun_when_its_time_is_over_never_begins_and_its_asker_may_be_told() {
+        let mut asks = OpenAsks::default();
+        let (_, looks) = waker();
+        let (key, _) = asks.open(5, waker().1);
+        asks.expire(5, &mut Vec::new());
+        assert_eq!(asks.begin(key), Turn::Expired);
+        asks.end(key, Some(Box::new(7_u32)));
+        assert_eq!(outcome(asks.look(key, &looks)), Some(7));
+    }
+
+    #[test]
     fn who_goes_away_after_the_end_takes_the_outcome_with_it() {
         let mut asks = OpenAsks::default();
         let (key, _) = asks.open(5, waker().1);
-        assert!(asks.begin(key));
+        assert_eq!(asks.begin(key), Turn::Begun);
         asks.end(key, Some(Box::new(7_u32)));
         assert!(asks.give_up(key)._outcome.is_some());
         assert_eq!(asks.open(5, waker().1).0, key);

@@ -8,7 +8,7 @@ use botzilla_wire::Failure;
 use crate::{
     credit::Class,
     hosted::Hosted,
-    open::{OpenAsks, Parcel},
+    open::{OpenAsks, Parcel, Turn},
     routes::RouteInfo,
     wheel::Key,
 };
@@ -21,17 +21,8 @@ pub(crate) struct Seat {
     /// Whether it is in the ledger as not ended yet.
     open: bool,
     ask: Option<Key>,
+    /// Of a typed ask.
     turn: Turn,
-}
-
-/// How far a typed ask has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// It hasn't begun.
-    Waits,
-    Begun,
-    /// Its asker went away before it began.
-    Gone,
 }
 
 /// How a message ended, for the ledger.
@@ -70,10 +61,15 @@ impl Seat {
         &self.hosted.routes[self.route]
     }
 
-    /// Whether it is an ask whose asker went away before it began.
+    /// Whether it is an ask that can't begin any more.
     #[inline]
     pub(crate) fn is_in_vain(&self) -> bool {
-        self.turn == Turn::Gone
+        matches!(self.turn, Turn::Gone | Turn::Expired)
+    }
+
+    /// Whether that is so because its time was over.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.turn == Turn::Expired
     }
 
     /// With credit that was taken before.
@@ -109,30 +105,26 @@ impl Seat {
     }
 
     /// It was taken out of the queue, under the mailbox's lock. An ask begins by that, but for one
-    /// whose handler runs beside the others: that one begins when its task does.
+    /// whose handler has a task of its own: that one begins when its task does.
     #[inline]
     pub(crate) fn take_turn(&mut self, asks: &mut OpenAsks) {
         let Some(key) = self.ask else { return };
-        if self.info().concurrent {
+        if self.info().beside {
             if asks.is_gone(key) {
                 self.turn = Turn::Gone;
             }
         } else {
-            self.turn = if asks.begin(key) {
-                Turn::Begun
-            } else {
-                Turn::Gone
-            };
+            self.turn = asks.begin(key);
         }
     }
 
-    /// An ask's handler is about to run; false if the asker went away.
+    /// An ask's handler is about to run; false if the asker went away or its time was over.
     #[inline]
     pub(crate) fn begin(&mut self) -> bool {
-        match (self.turn, self.ask) {
-            (Turn::Waits, Some(key)) => self.hosted.mailbox.begin(key),
-            (turn, _) => turn == Turn::Begun,
+        if let (Turn::Waits, Some(key)) = (self.turn, self.ask) {
+            self.turn = self.hosted.mailbox.begin(key);
         }
+        self.turn == Turn::Begun
     }
 
     /// Whether the asker went away.

@@ -11,7 +11,6 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, ActorFuture, AsyncContext};
-use botzilla_wire::Code;
 use tokio::{
     sync::oneshot,
     task::JoinSet,
@@ -19,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    call::{Call, failure, gone},
+    call::{Call, expired},
     component::HookError,
     contain::{self, Panicked},
     context::{Ctx, Shared},
@@ -342,15 +341,11 @@ impl<C: 'static> Supervisor<C> {
 
     fn call(&mut self, call: Call, burst: &mut Burst, cx: &mut task::Context<'_>) {
         if call.is_cancelled() {
-            call.refuse(gone());
+            call.refuse_in_vain();
             return;
         }
         if call.deadline().is_some_and(|until| until <= burst.now()) {
-            call.refuse(failure(
-                Code::Expired,
-                false,
-                "its deadline passed in the queue",
-            ));
+            call.refuse(expired());
             return;
         }
         match &self.routes.entries[call.route()].run {

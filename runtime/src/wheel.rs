@@ -15,7 +15,8 @@ pub(crate) struct Wheel<T> {
     /// When the keeper looks next; only an entry before that wakes it. It stays when its entry goes,
     /// or each message that is alone would wake the keeper.
     alarm: u64,
-    /// None before the first entry: not every component is ever asked.
+    /// None while nothing is waited for, as far as the keeper knows: not every component is asked
+    /// often, and they are 16 KiB.
     heads: Box<[u32]>,
     entries: Vec<Entry<T>>,
     free: u32,
@@ -61,8 +62,8 @@ impl<T: Default> Wheel<T> {
     /// meant to.
     #[inline]
     pub(crate) fn insert(&mut self, tick: u64) -> (Key, &mut T, bool) {
-        if self.free == NONE {
-            self.add_place();
+        if self.free == NONE || self.heads.is_empty() {
+            self.make_room();
         }
         let tick = tick.max(self.now);
         let number = self.free;
@@ -83,11 +84,16 @@ impl<T: Default> Wheel<T> {
         (Key(key), &mut entry.value, is_next)
     }
 
-    /// Adds a free place, with the first one all that is needed for any.
+    /// The slots and a free place, where there is none.
     #[cold]
-    fn add_place(&mut self) {
+    fn make_room(&mut self) {
         if self.heads.is_empty() {
             self.heads = vec![NONE; SLOTS].into();
+        }
+        if self.free != NONE {
+            return;
+        }
+        if self.entries.is_empty() {
             self.entries.push(Entry::default());
         }
         self.free = u32::try_from(self.entries.len()).expect("fewer than 2^32 open deadlines");
@@ -157,6 +163,16 @@ impl<T: Default> Wheel<T> {
         }
         self.now = self.now.max(current + 1);
         self.alarm = self.next_tick().unwrap_or(u64::MAX);
+        self.tidy();
+    }
+
+    /// Gives the slots back if nothing is in them. The next entry is the keeper's first again, so it
+    /// is for the end of what needs them, and once an alarm: an ask must not cost them each time.
+    pub(crate) fn tidy(&mut self) {
+        if self.len == 0 {
+            self.heads = Box::default();
+            self.alarm = u64::MAX;
+        }
     }
 
     fn empty(&mut self, slot: usize, current: u64, fire: &mut impl FnMut(&mut T)) {
@@ -183,6 +199,12 @@ impl<T: Default> Wheel<T> {
         self.len == 0
     }
 
+    /// Whether it has its slots.
+    #[cfg(test)]
+    pub(crate) fn has_slots(&self) -> bool {
+        !self.heads.is_empty()
+    }
+
     /// How many places it has, used or not.
     #[cfg(test)]
     pub(crate) fn places(&self) -> usize {
@@ -197,3 +219,35 @@ fn slot(tick: u64) -> usize {
 
 #[cfg(test)]
 pub(crate) const TURN: u64 = SLOTS as u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slots_are_there_from_an_entry_until_an_alarm_finds_none() {
+        let mut wheel = Wheel::<u32>::default();
+        assert!(!wheel.has_slots());
+        for start in [0, 10_000] {
+            let (first, ..) = wheel.insert(start + 5);
+            wheel.remove(first);
+            let (second, _, is_next) = wheel.insert(start + 9);
+            assert!(wheel.has_slots() && !is_next);
+            // It waits for the first's alarm, and finds the second.
+            assert_eq!(wheel.look(start + 5, |_| ()), Some(start + 9));
+            assert!(wheel.has_slots());
+            let mut fired = 0;
+            assert_eq!(wheel.look(start + 9, |_| fired += 1), None);
+            assert!(fired == 1 && !wheel.has_slots());
+            // What is over keeps its place without them.
+            let (third, _, is_next) = wheel.insert(start + 20);
+            assert!(is_next && third != second);
+            wheel.free(second);
+            wheel.remove(third);
+            wheel.tidy();
+            assert!(!wheel.has_slots());
+            assert_eq!(wheel.look(start + 30, |_| ()), None);
+        }
+        assert_eq!(wheel.places(), 2);
+    }
+}

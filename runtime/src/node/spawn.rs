@@ -6,7 +6,7 @@ use std::{
     marker::PhantomData,
     pin::Pin,
     rc::Rc,
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
 };
 
 use actix::Actor;
@@ -18,7 +18,6 @@ use crate::{
     Answer, Component, Ctx, Data, Message, SpawnError,
     component::HookError,
     context::Shared,
-    deadline::Deadlines,
     hosted::Hosted,
     mailbox::Mailbox,
     reference::ComponentRef,
@@ -293,8 +292,6 @@ impl Node {
                 holder: "another component of this node".to_owned(),
             });
         }
-        let fires: Weak<Hosted> = Arc::downgrade(&hosted);
-        Deadlines::keep_also(fires);
         components.insert(name, hosted.clone());
         drop(components);
         inner.moved();
