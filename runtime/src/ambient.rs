@@ -1,6 +1,6 @@
 //! Who waits for whom: the path of a nested ask, ambient while a handler is polled.
 
-use std::{cell::RefCell, sync::Arc, time::Instant};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Instant};
 
 use botzilla_wire::Name;
 
@@ -14,16 +14,25 @@ pub(crate) struct Ambient {
     pub(crate) deadline: Instant,
 }
 
-thread_local! {
-    static CURRENT: RefCell<Option<Ambient>> = const { RefCell::new(None) };
+/// The same on the handler's own thread, for each of its messages: handles of the name that other
+/// threads may have, too, would cost more.
+#[derive(Debug)]
+pub(crate) struct Ambience {
+    pub(crate) component: Option<Rc<Name>>,
+    pub(crate) path: Option<Arc<[Name]>>,
+    pub(crate) deadline: Instant,
 }
 
-impl Ambient {
-    /// Runs `f`, one poll of a handler, with `ambient` as its ambience.
-    pub(crate) fn enter<T>(ambient: &mut Option<Self>, f: impl FnOnce() -> T) -> T {
-        CURRENT.with_borrow_mut(|current| std::mem::swap(current, ambient));
+thread_local! {
+    static CURRENT: RefCell<Option<Ambience>> = const { RefCell::new(None) };
+}
+
+impl Ambience {
+    /// Runs `f`, one poll of a handler, with `ambience` around it.
+    pub(crate) fn enter<T>(ambience: &mut Option<Self>, f: impl FnOnce() -> T) -> T {
+        CURRENT.with_borrow_mut(|current| std::mem::swap(current, ambience));
         // The handler's panics are caught inside `f`; the guard is for whatever isn't.
-        let _restore = Restore(ambient);
+        let _restore = Restore(ambience);
         f()
     }
 
@@ -34,10 +43,18 @@ impl Ambient {
             ..self
         }
     }
+}
 
+impl Ambient {
     /// What the code that runs now inherits.
     pub(crate) fn current() -> Option<Self> {
-        CURRENT.with_borrow(Clone::clone)
+        CURRENT.with_borrow(|current| {
+            current.as_ref().map(|current| Self {
+                component: current.component.as_deref().cloned(),
+                path: current.path.clone(),
+                deadline: current.deadline,
+            })
+        })
     }
 
     /// Whether the code that runs now is a handler's.
@@ -49,8 +66,11 @@ impl Ambient {
     /// Whether a component waits for the code that runs now.
     pub(crate) fn holds_up(component: &Name) -> bool {
         CURRENT.with_borrow(|current| {
-            let current = current.as_ref();
-            current.is_some_and(|ambient| ambient.waits_already(component))
+            current.as_ref().is_some_and(|current| {
+                let path = current.path.as_deref();
+                current.component.as_deref() == Some(component)
+                    || path.is_some_and(|path| path.contains(component))
+            })
         })
     }
 
@@ -74,7 +94,7 @@ impl Ambient {
 }
 
 /// Moved in and out again: a poll costs no copies.
-struct Restore<'a>(&'a mut Option<Ambient>);
+struct Restore<'a>(&'a mut Option<Ambience>);
 
 impl Drop for Restore<'_> {
     fn drop(&mut self) {

@@ -3,7 +3,6 @@
 use std::{
     fmt,
     future::Future,
-    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -14,13 +13,16 @@ use botzilla_wire::{Encoding, Failure, Limits, encoding};
 
 use crate::{
     CallError, Message, Reason,
-    asked::{Asked, Progress},
+    asked::Asked,
     conduit::{Asking, Carried, CarriedAsk, Conduit, Held, Reception, Terms, Typed, expired},
     contain,
     deadline::Alarm,
+    hosted::Hosted,
     link::Ended,
+    open::Look,
     reference::ComponentRef,
     ticket::Letter,
+    wheel::Key,
 };
 
 /// An ask. Nothing happens until it is polled; at its first poll it takes its place in order.
@@ -36,14 +38,21 @@ pub struct Ask<M: Message> {
     state: State<M>,
 }
 
+/// Whatever isn't the usual is boxed, so that this is small to move and cheap to drop.
 enum State<M: Message> {
     New(Option<M>),
-    InTurn(Box<(Carried<CarriedAsk<M>>, Instant)>, Duration),
-    /// Its alarm is its own. The others are boxed, so that this one, whose every nanosecond counts,
-    /// is small to move.
-    Here(Arc<Asked<M>>, Duration),
-    Elsewhere(Box<(Reception, Alarm)>, Duration),
+    /// At the component of this node that the reference leads to from the first.
+    Here(Key),
+    Long(Box<Long>),
     Over,
+}
+
+/// What the short way couldn't do.
+enum Long {
+    InTurn(Carried<CarriedAsk>, Instant),
+    /// At another component of this node.
+    Here(Arc<Hosted>, Key),
+    Elsewhere(Reception, Alarm),
 }
 
 impl<M: Message> Ask<M> {
@@ -63,52 +72,151 @@ impl<M: Message> Ask<M> {
         self
     }
 
+    #[inline]
+    fn time(&self) -> Duration {
+        self.time.unwrap_or_else(|| self.to.time())
+    }
+
     /// What the short way couldn't do.
     #[inline(never)]
-    fn start(&mut self, message: M, time: Duration, waker: &Waker) -> Result<State<M>, Reason> {
+    fn start(&mut self, message: M, waker: &Waker) -> Result<State<M>, Reason> {
         let conduit = self.to.conduit()?;
-        let terms = Terms::now(time);
-        let (deadline, time) = (terms.deadline, terms.time);
+        let terms = Terms::now(self.time());
+        let deadline = terms.deadline;
+        self.time = Some(terms.time);
         match conduit.ask_now(Typed { message, terms }, waker) {
-            Ok(asking) => Ok(waiting(conduit, asking, deadline, time)),
+            Ok(asking) => Ok(waiting(conduit, asking, deadline)),
             Err(Held::Wait(typed, _)) => {
-                let turn = Box::new((conduit.ask_carried(typed), deadline));
-                Ok(State::InTurn(turn, time))
+                let carried = conduit.ask_carried(typed);
+                Ok(State::Long(Box::new(Long::InTurn(carried, deadline))))
             }
             Err(Held::Refused(_, reason)) => Err(reason),
         }
     }
 
-    fn end(&mut self, outcome: Result<M::Reply, Reason>) -> Poll<Result<M::Reply, CallError>> {
+    /// An ask that isn't [`State::Here`].
+    #[inline(never)]
+    fn poll_long(&mut self, cx: &mut Context<'_>) -> Poll<Result<M::Reply, CallError>> {
+        loop {
+            let time = self.time();
+            let long = match &mut self.state {
+                State::New(message) => {
+                    let message = message
+                        .take()
+                        .expect("it is taken once, and the state changes");
+                    match self.start(message, cx.waker()) {
+                        Ok(state) => self.state = state,
+                        Err(reason) => return self.end(Err(reason)),
+                    }
+                    if let State::Here(_) = self.state {
+                        // Its end wakes this task: there is nothing to look at yet.
+                        return Poll::Pending;
+                    }
+                    continue;
+                }
+                State::Here(key) => {
+                    let look = here(&self.to).mailbox.look(*key, cx.waker());
+                    return self.looked(look);
+                }
+                State::Long(long) => &mut **long,
+                State::Over => return Poll::Pending,
+            };
+            match long {
+                Long::InTurn(carried, deadline) => {
+                    let deadline = *deadline;
+                    let asking = match ready!(Pin::new(carried).poll(cx)) {
+                        Ok(carried) => carried.take(),
+                        Err(reason) => return self.end(Err(reason)),
+                    };
+                    match self.to.conduit() {
+                        Ok(conduit) => self.state = waiting(conduit, asking, deadline),
+                        Err(reason) => return self.end(Err(reason)),
+                    }
+                }
+                Long::Here(hosted, key) => {
+                    let look = hosted.mailbox.look(*key, cx.waker());
+                    return self.looked(look);
+                }
+                Long::Elsewhere(reception, alarm) => {
+                    let limits = match self.to.conduit() {
+                        Ok(conduit) => conduit.node.limits(),
+                        Err(reason) => return self.end(Err(reason)),
+                    };
+                    if let Poll::Ready(outcome) = reception.poll::<M>(cx, time, limits) {
+                        return self.end(outcome);
+                    }
+                    ready!(Pin::new(alarm).poll(cx));
+                    let may_have_run = match reception {
+                        Reception::There(_, awaited) => awaited.cancel(),
+                        Reception::Bytes(..) => true,
+                    };
+                    return self.end(Err(expired(time, may_have_run)));
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn looked(&mut self, look: Look) -> Poll<Result<M::Reply, CallError>> {
+        let outcome = match look {
+            Look::Open { .. } => return Poll::Pending,
+            Look::Ended(outcome) => outcome,
+            Look::Expired(began, component) => {
+                if let Some(component) = component {
+                    contain::wake(component);
+                }
+                return self.end(Err(expired(self.time(), began)));
+            }
+        };
+        // There is nothing of it there any more.
         self.state = State::Over;
-        Poll::Ready(outcome.map_err(|reason| self.error(reason)))
+        match Asked::<M>::outcome_of(outcome) {
+            Some(Ok(reply)) => Poll::Ready(Ok(reply)),
+            Some(Err(failure)) => self.end(Err(Reason::from_failure(failure, self.time()))),
+            // It was dropped before its turn.
+            None => self.end(Err(Reason::stopped(false))),
+        }
     }
 
     #[cold]
-    fn error(&self, reason: Reason) -> CallError {
-        CallError::new(self.to.name(), M::NAME, Letter::of::<M>().explain(reason))
+    fn end(&mut self, outcome: Result<M::Reply, Reason>) -> Poll<Result<M::Reply, CallError>> {
+        self.state = State::Over;
+        Poll::Ready(outcome.map_err(|reason| {
+            CallError::new(self.to.name(), M::NAME, Letter::of::<M>().explain(reason))
+        }))
     }
 }
 
-fn waiting<M: Message>(
-    conduit: &Conduit,
-    asking: Asking<M>,
-    deadline: Instant,
-    time: Duration,
-) -> State<M> {
-    match asking {
-        Asking::Here(asked) => State::Here(asked, time),
+/// Where an ask is that went the short way.
+#[inline]
+fn here(to: &ComponentRef) -> &Arc<Hosted> {
+    to.known()
+        .and_then(|conduit| conduit.here())
+        .expect("the short way leads through a conduit to its first place")
+}
+
+fn waiting<M: Message>(conduit: &Conduit, asking: Asking, deadline: Instant) -> State<M> {
+    State::Long(Box::new(match asking {
+        Asking::Here(hosted, key) => match conduit.here() {
+            Some(first) if Arc::ptr_eq(first, &hosted) => return State::Here(key),
+            _ => Long::Here(hosted, key),
+        },
         Asking::Elsewhere(reception) => {
-            let alarm = conduit.node.deadlines().at(deadline);
-            State::Elsewhere(Box::new((reception, alarm)), time)
+            Long::Elsewhere(reception, conduit.node.deadlines().at(deadline))
         }
-    }
+    }))
 }
 
 impl<M: Message> Drop for Ask<M> {
     fn drop(&mut self) {
-        if let (State::Here(asked, _), Some(conduit)) = (&self.state, self.to.known()) {
-            asked.give_up(conduit.node.deadlines());
+        match &self.state {
+            State::Here(key) => here(&self.to).mailbox.give_up(*key),
+            State::Long(long) => {
+                if let Long::Here(hosted, key) = &**long {
+                    hosted.mailbox.give_up(*key);
+                }
+            }
+            State::New(_) | State::Over => {}
         }
     }
 }
@@ -118,85 +226,26 @@ impl<M: Message> Unpin for Ask<M> {}
 impl<M: Message> Future for Ask<M> {
     type Output = Result<M::Reply, CallError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        loop {
-            match &mut this.state {
-                State::New(message) => {
-                    let time = this.time.unwrap_or_else(|| this.to.time());
-                    if let Some(conduit) = this.to.known()
-                        && let Some(asked) = conduit.ask_at_once(message, time, cx.waker())
-                    {
-                        this.state = State::Here(asked, time);
-                        // Its end wakes this task: there is nothing to look at yet.
-                        return Poll::Pending;
-                    }
-                    let message = message
-                        .take()
-                        .expect("it is taken once, and the state changes");
-                    match this.start(message, time, cx.waker()) {
-                        Ok(state) => this.state = state,
-                        Err(reason) => return this.end(Err(reason)),
-                    }
-                    if matches!(this.state, State::Here(..)) {
-                        return Poll::Pending;
-                    }
+        match &mut this.state {
+            State::New(message) => {
+                let time = this.time.unwrap_or_else(|| this.to.time());
+                if let Some(conduit) = this.to.known()
+                    && let Some(key) = conduit.ask_at_once(message, time, cx.waker())
+                {
+                    this.state = State::Here(key);
+                    // Its end wakes this task: there is nothing to look at yet.
+                    return Poll::Pending;
                 }
-                State::InTurn(turn, time) => {
-                    let (turn, deadline) = &mut **turn;
-                    let (deadline, time) = (*deadline, *time);
-                    let asking = match ready!(Pin::new(turn).poll(cx)) {
-                        Ok(carried) => carried.take(),
-                        Err(reason) => return this.end(Err(reason)),
-                    };
-                    let conduit = match this.to.conduit() {
-                        Ok(conduit) => conduit,
-                        Err(reason) => return this.end(Err(reason)),
-                    };
-                    this.state = waiting(conduit, asking, deadline, time);
-                }
-                State::Here(asked, time) => {
-                    let time = *time;
-                    let deadlines = this.to.known().map(|conduit| conduit.node.deadlines());
-                    let deadlines = deadlines.expect("it went through a conduit");
-                    match asked.look(deadlines, cx.waker()) {
-                        Progress::Open => return Poll::Pending,
-                        Progress::Expired => {
-                            // Otherwise it was answered meanwhile.
-                            if let Some(began) = asked.give_up(deadlines) {
-                                return this.end(Err(expired(time, began)));
-                            }
-                        }
-                        Progress::Answered => {}
-                    }
-                    let State::Here(asked, _) = mem::replace(&mut this.state, State::Over) else {
-                        unreachable!("it was that above")
-                    };
-                    return Poll::Ready(match asked.into_outcome() {
-                        Some(Ok(reply)) => Ok(reply),
-                        Some(Err(failure)) => Err(this.error(Reason::from_failure(failure, time))),
-                        None => Err(this.error(Reason::stopped(true))),
-                    });
-                }
-                State::Elsewhere(waits, time) => {
-                    let (reception, alarm) = &mut **waits;
-                    let time = *time;
-                    let limits = match this.to.conduit() {
-                        Ok(conduit) => conduit.node.limits(),
-                        Err(reason) => return this.end(Err(reason)),
-                    };
-                    if let Poll::Ready(outcome) = reception.poll::<M>(cx, time, limits) {
-                        return this.end(outcome);
-                    }
-                    ready!(Pin::new(alarm).poll(cx));
-                    let may_have_run = match reception {
-                        Reception::There(_, awaited) => awaited.cancel(),
-                        Reception::Bytes(..) => true,
-                    };
-                    return this.end(Err(expired(time, may_have_run)));
-                }
-                State::Over => return Poll::Pending,
+                this.poll_long(cx)
             }
+            State::Here(key) => {
+                let look = here(&this.to).mailbox.look(*key, cx.waker());
+                this.looked(look)
+            }
+            State::Long(_) | State::Over => this.poll_long(cx),
         }
     }
 }

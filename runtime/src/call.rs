@@ -10,17 +10,15 @@ use crate::{
     Data, Message, Reason,
     asked::{Answering, Asked},
     contain::{self, Panicked},
-    credit::Class,
-    deadline::Deadlines,
-    hosted::Hosted,
     link::Responder,
+    open::Parcel,
     routes::RouteInfo,
+    seat::{Seat, Settled},
     ticket::Told,
 };
 
-/// A message in a component's mailbox.
+/// A message in a component's mailbox. Small, since it is moved about: what is large is in its body.
 pub(crate) struct Call {
-    pub(crate) head: Head,
     pub(crate) body: Body,
     pub(crate) seat: Seat,
 }
@@ -37,45 +35,43 @@ pub(crate) struct Head {
 
 pub(crate) enum Body {
     /// An `Asked<M>`: nothing was serialized.
-    Ask(Arc<dyn AskEnvelope>),
+    Ask(Box<dyn AskEnvelope>),
     /// A `Telling<M>`.
     Tell(Box<dyn TellEnvelope>),
-    /// Elsewhere, so that a call that isn't serialized stays small: it is moved about.
     Encoded(Box<EncodedCall>),
 }
 
 /// A message as bytes, and where its outcome goes.
 pub(crate) struct EncodedCall {
+    /// Until it is opened.
+    pub(crate) head: Option<Head>,
     pub(crate) encoding: Encoding,
     pub(crate) payload: Bytes,
     pub(crate) to: EncodedTo,
 }
 
 /// An ask whose type is known only to its sender and to the route it was sent to.
-pub(crate) trait AskEnvelope: Send + Sync {
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
-    fn refuse(self: Arc<Self>, failure: Failure, deadlines: &Deadlines);
-    fn is_cancelled(&self) -> bool;
+pub(crate) trait AskEnvelope: Send {
+    fn into_any(self: Box<Self>) -> Parcel;
+    fn refuse(self: Box<Self>, failure: Failure, seat: &mut Seat);
 }
 
 impl<M: Message> AskEnvelope for Asked<M> {
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+    fn into_any(self: Box<Self>) -> Parcel {
         self
     }
 
-    fn refuse(self: Arc<Self>, failure: Failure, deadlines: &Deadlines) {
+    fn refuse(mut self: Box<Self>, failure: Failure, seat: &mut Seat) {
         let message = self.take_message();
-        self.answer(Err(failure), deadlines);
+        let how = Settled::by(&failure);
+        seat.answer(how, Some(self.answer(Err(failure))));
         contain::drop_value(message);
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.is_gone()
     }
 }
 
 /// A tell that wasn't serialized.
 pub(crate) struct Telling<M> {
+    pub(crate) head: Head,
     pub(crate) message: M,
     pub(crate) told: Told,
 }
@@ -84,6 +80,7 @@ pub(crate) struct Telling<M> {
 pub(crate) trait TellEnvelope: Send {
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
     fn refuse(self: Box<Self>, failure: Failure);
+    fn deadline(&self) -> Instant;
 }
 
 impl<M: Message> TellEnvelope for Telling<M> {
@@ -94,6 +91,10 @@ impl<M: Message> TellEnvelope for Telling<M> {
     fn refuse(self: Box<Self>, failure: Failure) {
         self.told.failed(failure);
         contain::drop_value(self.message);
+    }
+
+    fn deadline(&self) -> Instant {
+        self.head.deadline
     }
 }
 
@@ -114,26 +115,17 @@ impl EncodedTo {
     }
 }
 
-/// What a message holds until it ends: its credit, and its line in the ledger.
-pub(crate) struct Seat {
-    hosted: Arc<Hosted>,
-    route: usize,
-    credit: Option<Class>,
-    /// Whether it is in the ledger as not ended yet.
-    open: bool,
-}
-
 impl Call {
     /// Puts it in its component's queue, or gives it back when the component has stopped.
     pub(crate) fn push(self) -> Result<(), Self> {
-        let hosted = self.seat.hosted.clone();
+        let hosted = self.seat.hosted().clone();
         hosted.mailbox.push(self)
     }
 
     /// What is known of its handler.
     #[inline]
     pub(crate) fn info(&self) -> &RouteInfo {
-        &self.seat.hosted.routes[self.seat.route]
+        self.seat.info()
     }
 
     /// Whether its handler runs beside the others.
@@ -144,29 +136,26 @@ impl Call {
     /// The place of its handler among the component's routes.
     #[inline]
     pub(crate) fn route(&self) -> usize {
-        self.seat.route
+        self.seat.route()
     }
 
     /// The typed message and the way back, or `None` after the sender was told why not.
     #[inline]
     pub(crate) fn open<M: Message>(self, limits: &Limits) -> Option<(M, Head, ReplyTo<M::Reply>)> {
-        let Self {
-            head,
-            body,
-            mut seat,
-        } = self;
+        let Self { body, mut seat } = self;
         match body {
             Body::Ask(asked) => {
-                let asked = asked
+                let mut asked = asked
                     .into_any()
                     .downcast::<Asked<M>>()
                     .expect("the sender looked the route up by this type");
-                let Some(message) = asked.begin() else {
+                if !seat.begin() {
                     // At this very moment, or it would have been seen before.
-                    seat.settle(Settled::Refused);
-                    asked.refuse(gone(), &seat.hosted.deadlines);
+                    asked.refuse(in_vain(&seat), &mut seat);
                     return None;
-                };
+                }
+                let taken = asked.take_message();
+                let (head, message) = taken.expect("it is taken out here alone, by value");
                 Some((
                     message,
                     head,
@@ -181,7 +170,11 @@ impl Call {
                     .into_any()
                     .downcast::<Telling<M>>()
                     .expect("the sender looked the route up by this type");
-                let Telling { message, told } = *telling;
+                let Telling {
+                    head,
+                    message,
+                    told,
+                } = *telling;
                 Some((
                     message,
                     head,
@@ -193,6 +186,8 @@ impl Call {
             }
             Body::Encoded(mut call) => {
                 let encoding = call.encoding;
+                let head = call.head.take();
+                let head = head.expect("it is opened once, by value");
                 let payload = mem::take(&mut call.payload);
                 let reply = ReplyTo {
                     to: To::Encoded(call),
@@ -233,28 +228,35 @@ impl Call {
         telling.message
     }
 
-    /// Whether its sender went away before it began.
+    /// Whether its sender went away before it began, or won't take what comes of it any more.
     pub(crate) fn is_cancelled(&self) -> bool {
         match &self.body {
-            Body::Ask(asked) => asked.is_cancelled(),
+            Body::Ask(_) => self.seat.is_in_vain(),
             Body::Encoded(call) => call.to.is_cancelled(),
             Body::Tell(_) => false,
         }
     }
 
-    /// Whether a typed asker on this node waits for it.
+    /// Ends it without running its handler, since it is cancelled.
+    pub(crate) fn refuse_in_vain(self) {
+        let why = in_vain(&self.seat);
+        self.refuse(why);
+    }
+
+    /// Until when it may begin. A typed ask has its own alarm: when that rang, it is cancelled.
     #[inline]
-    pub(crate) fn is_typed_ask(&self) -> bool {
-        matches!(&self.body, Body::Ask(_))
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.body {
+            Body::Ask(_) => None,
+            Body::Tell(telling) => Some(telling.deadline()),
+            Body::Encoded(call) => call.head.as_ref().map(|head| head.deadline),
+        }
     }
 
     /// Ends it without running its handler.
     pub(crate) fn refuse(mut self, failure: Failure) {
         match self.body {
-            Body::Ask(asked) => {
-                self.seat.settle(Settled::by(&failure));
-                asked.refuse(failure, &self.seat.hosted.deadlines);
-            }
+            Body::Ask(asked) => asked.refuse(failure, &mut self.seat),
             Body::Tell(telling) => {
                 self.seat.settle(Settled::by(&failure));
                 telling.refuse(failure);
@@ -279,7 +281,10 @@ pub(crate) fn failure(code: Code, may_have_run: bool, detail: impl Into<String>)
 }
 
 /// What becomes of a message that its sender doesn't wait for any more when its turn comes.
-pub(crate) fn gone() -> Failure {
+fn in_vain(seat: &Seat) -> Failure {
+    if seat.is_expired() {
+        return expired();
+    }
     failure(
         Code::Cancelled,
         false,
@@ -287,71 +292,9 @@ pub(crate) fn gone() -> Failure {
     )
 }
 
-/// How a message ended, for the ledger.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Settled {
-    Delivered,
-    Refused,
-    Failed,
-}
-
-impl Settled {
-    /// As the other side's link counts it: refused is what says that it didn't run.
-    fn by(failure: &Failure) -> Self {
-        if failure.may_have_run {
-            Self::Failed
-        } else {
-            Self::Refused
-        }
-    }
-}
-
-impl Seat {
-    /// With credit that was taken before.
-    pub(crate) fn new(hosted: Arc<Hosted>, route: usize, credit: Option<Class>) -> Self {
-        hosted.routes[route].ledger.open();
-        Self {
-            hosted,
-            route,
-            credit,
-            open: true,
-        }
-    }
-
-    /// Made under the mailbox's lock, with credit that was taken under it.
-    #[inline]
-    pub(crate) fn admitted(hosted: Arc<Hosted>, route: usize, credit: Class) -> Self {
-        hosted.routes[route].ledger.open_locked();
-        Self {
-            hosted,
-            route,
-            credit: Some(credit),
-            open: true,
-        }
-    }
-
-    /// Ends it, once.
-    #[inline]
-    fn settle(&mut self, how: Settled) {
-        let was_open = mem::replace(&mut self.open, false);
-        let ledger = &self.hosted.routes[self.route].ledger;
-        match self.credit.take() {
-            Some(class) => self.hosted.mailbox.give_back(class, || {
-                if was_open {
-                    ledger.settle_locked(how);
-                }
-            }),
-            None if was_open => ledger.settle(how),
-            None => {}
-        }
-    }
-}
-
-impl Drop for Seat {
-    /// Of a message that was never opened: one that was is settled by its `ReplyTo`.
-    fn drop(&mut self) {
-        self.settle(Settled::Refused);
-    }
+/// What becomes of a message whose time is over when its turn comes.
+pub(crate) fn expired() -> Failure {
+    failure(Code::Expired, false, "its deadline passed in the queue")
 }
 
 /// Answers one message, once. Dropped unanswered, it says that the component stopped.
@@ -361,7 +304,7 @@ pub(crate) struct ReplyTo<R> {
 }
 
 enum To<R> {
-    Asked(Arc<dyn Answering<R>>),
+    Asked(Box<dyn Answering<R>>),
     Told(Told),
     Encoded(Box<EncodedCall>),
     Over,
@@ -373,16 +316,21 @@ impl<R> ReplyTo<R> {
     }
 
     fn fail_in_place(&mut self, failure: Failure) {
-        let to = mem::replace(&mut self.to, To::Over);
-        self.seat.settle(Settled::by(&failure));
-        match to {
-            To::Asked(asked) => asked.answer(Err(failure), &self.seat.hosted.deadlines),
-            To::Told(told) => told.failed(failure),
-            To::Encoded(call) => match call.to {
-                EncodedTo::Told(told) => told.failed(failure),
-                EncodedTo::Remote(responder, _) => responder.fail(failure),
-                EncodedTo::Local(asker) => drop(asker.send(Err(failure))),
-            },
+        let how = Settled::by(&failure);
+        match mem::replace(&mut self.to, To::Over) {
+            To::Asked(asked) => self.seat.answer(how, Some(asked.answer(Err(failure)))),
+            To::Told(told) => {
+                self.seat.settle(how);
+                told.failed(failure);
+            }
+            To::Encoded(call) => {
+                self.seat.settle(how);
+                match call.to {
+                    EncodedTo::Told(told) => told.failed(failure),
+                    EncodedTo::Remote(responder, _) => responder.fail(failure),
+                    EncodedTo::Local(asker) => drop(asker.send(Err(failure))),
+                }
+            }
             To::Over => {}
         }
     }
@@ -392,14 +340,14 @@ impl<R> ReplyTo<R> {
     }
 
     pub(crate) fn panicked(self, panicked: &Panicked) {
-        let text = contain::shorten(panicked.to_string(), self.seat.hosted.panic_text);
+        let text = contain::shorten(panicked.to_string(), self.seat.hosted().panic_text);
         self.fail(failure(Code::Panicked, true, text));
     }
 
     /// Whether the sender went away.
     pub(crate) fn is_cancelled(&self) -> bool {
         match &self.to {
-            To::Asked(asked) => asked.is_gone(),
+            To::Asked(_) => self.seat.is_gone(),
             To::Encoded(call) => call.to.is_cancelled(),
             To::Told(_) => false,
             To::Over => true,
@@ -409,7 +357,7 @@ impl<R> ReplyTo<R> {
     /// Ready when the sender went away.
     pub(crate) fn poll_cancelled(&mut self, cx: &mut task::Context<'_>) -> task::Poll<()> {
         match &mut self.to {
-            To::Asked(asked) => asked.poll_gone(cx),
+            To::Asked(_) => self.seat.poll_gone(cx.waker()),
             To::Encoded(call) => match &mut call.to {
                 EncodedTo::Local(asker) => asker.poll_closed(cx),
                 EncodedTo::Remote(responder, _) => responder.poll_cancelled(cx),
@@ -425,8 +373,8 @@ impl<R: Data> ReplyTo<R> {
     pub(crate) fn reply(mut self, reply: R) {
         match mem::replace(&mut self.to, To::Over) {
             To::Asked(asked) => {
-                self.seat.settle(Settled::Delivered);
-                asked.answer(Ok(reply), &self.seat.hosted.deadlines);
+                let outcome = asked.answer(Ok(reply));
+                self.seat.answer(Settled::Delivered, Some(outcome));
             }
             To::Told(told) => {
                 contain::drop_value(reply);
@@ -530,7 +478,7 @@ pub(crate) fn encode_to_send<T: serde::Serialize>(
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
-            .field("head", &self.head)
+            .field("message", &self.info().name)
             .finish_non_exhaustive()
     }
 }

@@ -4,6 +4,7 @@ use std::{
     any::Any,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
+    task::Waker,
 };
 
 /// How much of a panic's text is kept, in bytes. Callers get less of it: `limits.panic_text`.
@@ -39,6 +40,20 @@ impl fmt::Display for Panicked {
 /// Whatever `f` was changing is suspect after that: callers drop it.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(f)).map_err(Panicked::new)
+}
+
+/// Wakes whoever it is. The executor may be anybody's, and who is unwinding already wakes as well:
+/// a second panic would end the process.
+#[inline]
+pub(crate) fn wake(waker: Waker) {
+    if let Err(panicked) = catch(|| waker.wake()) {
+        woke_badly(&panicked);
+    }
+}
+
+#[cold]
+fn woke_badly(panicked: &Panicked) {
+    tracing::error!(%panicked, "a waker panicked");
 }
 
 /// Drops what may panic when it is dropped.
@@ -79,6 +94,27 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(long.len() <= TEXT_MAX && long.ends_with('…'));
+    }
+
+    #[test]
+    fn a_waker_that_panics_is_contained_even_while_another_panic_unwinds() {
+        struct Bomb;
+        impl std::task::Wake for Bomb {
+            fn wake(self: std::sync::Arc<Self>) {
+                panic!("bomb");
+            }
+        }
+        struct Wakes;
+        impl Drop for Wakes {
+            fn drop(&mut self) {
+                wake(std::sync::Arc::new(Bomb).into());
+            }
+        }
+        let panicked = catch::<()>(|| {
+            let _wakes = Wakes;
+            panic!("first")
+        });
+        assert_eq!(panicked.unwrap_err().to_string(), "first");
     }
 
     #[test]

@@ -11,11 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use botzilla_wire::{Limits, NodeId};
+use botzilla_wire::{Limits, Name, NodeId};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::{
-    Data, Later, Node, PublishError, Publisher, Qos, Replier, Subscribe, ambient::Ambient, answer,
+    Data, Later, Node, PublishError, Publisher, Qos, Replier, Subscribe, ambient::Ambience, answer,
     call::Head, hosted::Hosted, reference::ComponentRef, turn::Control, watchdog,
 };
 
@@ -23,6 +23,8 @@ use crate::{
 pub(crate) struct Shared<C> {
     pub(crate) node: Node,
     pub(crate) hosted: Arc<Hosted>,
+    /// The component's, for this thread.
+    name: Rc<Name>,
     /// Of the component's thread.
     pub(crate) pulse: Arc<watchdog::Pulse>,
     pub(crate) turns: RefCell<VecDeque<LocalTurn<C>>>,
@@ -48,9 +50,11 @@ pub struct Ctx<C = ()> {
 impl<C: 'static> Shared<C> {
     pub(crate) fn new(node: Node, hosted: Arc<Hosted>) -> Rc<Self> {
         let pulse = watchdog::Pulse::of_this_thread();
+        let name = Rc::new(hosted.name.clone());
         Rc::new(Self {
             node,
             hosted,
+            name,
             pulse,
             turns: RefCell::default(),
             tasks: RefCell::default(),
@@ -61,9 +65,9 @@ impl<C: 'static> Shared<C> {
         self.node.limits()
     }
 
-    pub(crate) fn ambient(&self, head: &Head) -> Ambient {
-        Ambient {
-            component: Some(self.hosted.name.clone()),
+    pub(crate) fn ambience(&self, head: &Head) -> Ambience {
+        Ambience {
+            component: Some(self.name.clone()),
             path: head.path.clone(),
             deadline: head.deadline,
         }

@@ -3,9 +3,10 @@
 use std::{
     any::TypeId,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
+    task::Waker,
     time::Instant,
 };
 
@@ -16,9 +17,11 @@ use tokio::sync::Notify;
 
 use crate::{
     call::{Call, failure},
-    deadline::Deadlines,
+    credit::{Class, NoCredit},
+    deadline::{Deadlines, Fires},
     mailbox::Mailbox,
     routes::RouteInfo,
+    wheel::Key,
 };
 
 /// One component of a node: its name, its routes, its queue, how it fares.
@@ -36,7 +39,7 @@ pub(crate) struct Hosted {
     types: Box<[TypeId]>,
     pub(crate) mailbox: Mailbox,
     /// The node's.
-    pub(crate) deadlines: Arc<Deadlines>,
+    deadlines: Arc<Deadlines>,
     /// What of a panic's text callers get, in bytes.
     pub(crate) panic_text: usize,
     order: AtomicU8,
@@ -163,6 +166,44 @@ impl Hosted {
         }
     }
 
+    /// Takes an ask in, put together when it has credit and a key.
+    #[inline]
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        class: Class,
+        deadline: Instant,
+        asker: Waker,
+        call: impl FnOnce(Key) -> Call,
+    ) -> Result<Key, NoCredit> {
+        let tick = self.deadlines.tick_after(deadline);
+        let (key, is_next) = self.mailbox.admit(class, tick, asker, call)?;
+        if is_next {
+            self.look_earlier(deadline);
+        }
+        Ok(key)
+    }
+
+    /// The same with credit that was waited for.
+    pub(crate) fn push_ask(
+        self: &Arc<Self>,
+        call: Call,
+        deadline: Instant,
+        asker: Waker,
+    ) -> Result<Key, Call> {
+        let tick = self.deadlines.tick_after(deadline);
+        let (key, is_next) = self.mailbox.push_ask(call, tick, asker)?;
+        if is_next {
+            self.look_earlier(deadline);
+        }
+        Ok(key)
+    }
+
+    #[cold]
+    fn look_earlier(self: &Arc<Self>, deadline: Instant) {
+        let this: Weak<Self> = Arc::downgrade(self);
+        self.deadlines.look_earlier(deadline, this);
+    }
+
     /// Takes nothing new, finishes the queue, stops.
     pub(crate) fn order_stop(&self) {
         self.order.fetch_max(Order::Drain as u8, Ordering::AcqRel);
@@ -196,10 +237,19 @@ impl Hosted {
         for call in left {
             refuse_stopped(call, why);
         }
+        self.mailbox.tidy();
     }
 
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+}
+
+impl Fires for Hosted {
+    fn fire(&self, now: Instant) -> Option<Instant> {
+        let mailbox = &self.mailbox;
+        self.deadlines
+            .fire_in(now, |tick, due| mailbox.expire(tick, due))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::call::Settled;
+use crate::seat::Settled;
 
 /// One route's counts, on the side that counts.
 #[derive(Debug, Default)]

@@ -15,7 +15,10 @@ use tokio::sync::oneshot;
 
 use crate::{
     call::Call,
+    contain,
     credit::{Class, Credit, NoCredit},
+    open::{Look, OpenAsks, Parcel, Turn},
+    wheel::Key,
 };
 
 #[derive(Debug)]
@@ -32,6 +35,8 @@ struct Queues {
     ordinary: VecDeque<Call>,
     urgent: VecDeque<Call>,
     credits: [Credit; 3],
+    /// Of typed askers on this node: from admission to the end, and until the asker has seen it.
+    asks: OpenAsks,
     closed: bool,
     /// The component's task. Woken under the lock: that costs less than another handle of it for
     /// each message, and a task's waker only puts it into its runtime's queue.
@@ -63,6 +68,7 @@ impl Mailbox {
                 ordinary: VecDeque::new(),
                 urgent: VecDeque::new(),
                 credits: [ordinary, urgent, BROADCASTS].map(Credit::new),
+                asks: OpenAsks::default(),
                 closed: false,
                 sleeper: None,
                 is_asleep: false,
@@ -121,16 +127,104 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Credit and a place in the queue for a call that is made only then, all under one lock.
+    /// Credit, a deadline and a place in the queue for an ask that is put together only then, all
+    /// under one lock. Besides its key: whether the keeper of the deadlines must look earlier.
     #[inline]
-    pub(crate) fn admit(&self, class: Class, call: impl FnOnce() -> Call) -> Result<(), NoCredit> {
+    pub(crate) fn admit(
+        &self,
+        class: Class,
+        tick: u64,
+        asker: task::Waker,
+        call: impl FnOnce(Key) -> Call,
+    ) -> Result<(Key, bool), NoCredit> {
         let mut queues = self.queues.lock();
         if queues.closed {
             return Err(NoCredit::Closed);
         }
         queues.credits[class as usize].take()?;
-        self.enqueue(queues, call());
-        Ok(())
+        let (key, is_next) = queues.asks.open(tick, asker);
+        self.enqueue(queues, call(key));
+        Ok((key, is_next))
+    }
+
+    /// The same for an ask that has its credit already.
+    pub(crate) fn push_ask(
+        &self,
+        mut call: Call,
+        tick: u64,
+        asker: task::Waker,
+    ) -> Result<(Key, bool), Call> {
+        let mut queues = self.queues.lock();
+        if queues.closed {
+            return Err(call);
+        }
+        let (key, is_next) = queues.asks.open(tick, asker);
+        call.seat.opened(key);
+        self.enqueue(queues, call);
+        Ok((key, is_next))
+    }
+
+    /// An ask has ended: its outcome goes to its asker, its credit is the next one's. `settle` runs
+    /// under the lock.
+    #[inline]
+    pub(crate) fn end(
+        &self,
+        key: Key,
+        class: Class,
+        outcome: Option<Parcel>,
+        settle: impl FnOnce(),
+    ) {
+        let mut queues = self.queues.lock();
+        settle();
+        queues.credits[class as usize].give_back();
+        let (asker, left) = queues.asks.end(key, outcome);
+        drop(queues);
+        if let Some(asker) = asker {
+            contain::wake(asker);
+        }
+        if let Some(left) = left {
+            contain::drop_value(left);
+        }
+    }
+
+    /// How an ask fares, for its asker; while it is open, `waker` is woken by its end.
+    #[inline]
+    pub(crate) fn look(&self, key: Key, waker: &task::Waker) -> Look {
+        self.queues.lock().asks.look(key, waker)
+    }
+
+    /// An asker goes away: what hasn't begun never will; who runs and wants to know it, learns it.
+    pub(crate) fn give_up(&self, key: Key) {
+        let mut left = { self.queues.lock().asks.give_up(key) };
+        if let Some(component) = left.component.take() {
+            contain::wake(component);
+        }
+        contain::drop_value(left);
+    }
+
+    /// An ask's handler is about to run, if it may.
+    pub(crate) fn begin(&self, key: Key) -> Turn {
+        self.queues.lock().asks.begin(key)
+    }
+
+    /// Whether an ask's asker went away.
+    pub(crate) fn is_gone(&self, key: Key) -> bool {
+        self.queues.lock().asks.is_gone(key)
+    }
+
+    /// Ready when an ask's asker has gone away.
+    pub(crate) fn poll_gone(&self, key: Key, waker: &task::Waker) -> task::Poll<()> {
+        let (is_gone, _last) = { self.queues.lock().asks.poll_gone(key, waker) };
+        if is_gone {
+            task::Poll::Ready(())
+        } else {
+            task::Poll::Pending
+        }
+    }
+
+    /// Hands the wakers of askers whose time is over to `due`; the tick at which to look again.
+    pub(crate) fn expire(&self, current: u64, due: &mut Vec<task::Waker>) -> Option<u64> {
+        self.queues.lock().asks.expire(current, due)
     }
 
     #[inline]
@@ -168,7 +262,8 @@ impl Mailbox {
             urgent => urgent,
         };
         match call {
-            Some(call) => {
+            Some(mut call) => {
+                call.seat.take_turn(&mut queues.asks);
                 self.count(&queues);
                 if self.is_empty() {
                     queues.sleep(waker);
@@ -192,12 +287,11 @@ impl Mailbox {
         }
         let mut queues = self.queues.lock();
         let first = queues.ordinary.iter().position(Call::is_concurrent)?;
-        let call = queues
-            .ordinary
-            .remove(first)
-            .inspect(|call| self.taken(call));
+        let mut call = queues.ordinary.remove(first)?;
+        self.taken(&call);
+        call.seat.take_turn(&mut queues.asks);
         self.count(&queues);
-        call
+        Some(call)
     }
 
     #[inline]
@@ -252,6 +346,11 @@ impl Mailbox {
         drop(queues);
         // Outside the lock: what ends gives its credit back, under it.
         urgent.into_iter().chain(ordinary).collect()
+    }
+
+    /// What was queued has ended: gives back what only open asks need.
+    pub(crate) fn tidy(&self) {
+        self.queues.lock().asks.tidy();
     }
 
     /// Refuses new messages; what is queued stays.

@@ -12,7 +12,7 @@ use botzilla_wire::Name;
 
 use crate::{
     Answer, CallError, ComponentRef, Message, Node, NodeConfig, Reason, Result, RouteOptions,
-    ambient::Ambient,
+    ambient::{Ambience, Ambient},
     node::{Spawn, of_routes},
 };
 
@@ -100,12 +100,12 @@ impl MapComponent {
                         return Answer::Now(listener(message.0));
                     };
                     // It holds the thread, so all that its component should do waits with it.
-                    let component = Name::new(ctx.name()).ok();
-                    let mut ambient = Some(Ambient {
-                        component,
-                        ..ambient
+                    let mut ambience = Some(Ambience {
+                        component: Name::new(ctx.name()).ok().map(Rc::new),
+                        path: ambient.path,
+                        deadline: ambient.deadline,
                     });
-                    Answer::Now(Ambient::enter(&mut ambient, || listener(message.0)))
+                    Answer::Now(Ambience::enter(&mut ambience, || listener(message.0)))
                 }
             });
         });

@@ -78,6 +78,8 @@ pub(crate) struct RouteInfo {
     pub(crate) options: RouteOptions,
     /// Runs beside the others, so asking it can't close a cycle.
     pub(crate) concurrent: bool,
+    /// Is run by a task of its own, later than it leaves the queue.
+    pub(crate) beside: bool,
     pub(crate) fallible: bool,
     /// `None`: the type can't be traced, so it travels as JSON only.
     pub(crate) layout: Option<Arc<Layout>>,
@@ -170,7 +172,10 @@ impl<C: 'static> Routes<C> {
             Box::pin(watchdog::watched_by(pulse, hosted, turn))
         }));
         self.entries.push(Route {
-            info: RouteInfo::of::<M>(options, concurrent),
+            info: RouteInfo {
+                beside: true,
+                ..RouteInfo::of::<M>(options, concurrent)
+            },
             run,
         });
     }
@@ -240,6 +245,7 @@ impl RouteInfo {
             type_id: TypeId::of::<M>(),
             options,
             concurrent,
+            beside: false,
             fallible: M::FALLIBLE,
             layout: layout_of::<M>().map(Arc::new),
             schemas: Schemas::of::<M>,

@@ -11,7 +11,6 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, ActorFuture, AsyncContext};
-use botzilla_wire::Code;
 use tokio::{
     sync::oneshot,
     task::JoinSet,
@@ -19,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    call::{Call, failure, gone},
+    call::{Call, expired},
     component::HookError,
     contain::{self, Panicked},
     context::{Ctx, Shared},
@@ -342,16 +341,11 @@ impl<C: 'static> Supervisor<C> {
 
     fn call(&mut self, call: Call, burst: &mut Burst, cx: &mut task::Context<'_>) {
         if call.is_cancelled() {
-            call.refuse(gone());
+            call.refuse_in_vain();
             return;
         }
-        // An asker on this node has its own alarm, and is gone when it rang.
-        if !call.is_typed_ask() && call.head.deadline <= burst.now() {
-            call.refuse(failure(
-                Code::Expired,
-                false,
-                "its deadline passed in the queue",
-            ));
+        if call.deadline().is_some_and(|until| until <= burst.now()) {
+            call.refuse(expired());
             return;
         }
         match &self.routes.entries[call.route()].run {
@@ -490,7 +484,9 @@ impl<C: 'static> Actor for Supervisor<C> {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(Turns {
+        // Waited for, not spawned: while an actor waits its context doesn't look at its own mailbox,
+        // in which there is never anything.
+        ctx.wait(Turns {
             pulse: watchdog::Pulse::of_this_thread(),
         });
     }

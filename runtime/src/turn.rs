@@ -5,14 +5,14 @@ use std::{
     future::Future,
     pin::{Pin, pin},
     rc::Rc,
-    task::{self, Poll, Waker},
+    task::{self, Poll, Waker, ready},
 };
 
 use botzilla_wire::Code;
 
 use crate::{
     Answer, Component, Ctx, Handler, Message,
-    ambient::Ambient,
+    ambient::Ambience,
     call::{Call, Head, ReplyTo, failure},
     contain::{self, Panicked},
     context::{Cancel, Shared},
@@ -110,13 +110,16 @@ where
                 refused: None,
             };
         };
-        let mut ambient = Some(shared.ambient(&head));
+        let mut ambience = Some(shared.ambience(&head));
         control.cancel.prepare(ABORT);
         let ctx = Ctx::for_call(shared, head, Some(control.clone()));
         let end = {
             let handler = contain::catch(|| state.handle(message, &ctx));
             match handler {
-                Ok(handler) => drive(handler, &mut ambient, &control, &mut to).await,
+                Ok(handler) => {
+                    let handler = pin!(Some(handler));
+                    drive(handler, &mut ambience, &control, &mut to).await
+                }
                 Err(panicked) => End::Panicked(panicked),
             }
         };
@@ -151,18 +154,21 @@ pub(crate) async fn beside<C, M, F, Fut>(
     let Some((message, head, mut to)) = call.open::<M>(shared.limits()) else {
         return;
     };
-    let ambient = shared.ambient(&head);
+    let ambience = shared.ambience(&head);
     // Its component doesn't wait with it, unless it holds the thread: it can't close a cycle.
-    let mut ambient = Some(if how.concurrent {
-        ambient.of_nobody()
+    let mut ambience = Some(if how.concurrent {
+        ambience.of_nobody()
     } else {
-        ambient
+        ambience
     });
     let control = Rc::new(Control::default());
     control.cancel.prepare(how.abort);
     let ctx = Ctx::for_call(shared, head, Some(control.clone()));
     let end = match contain::catch(|| function(message, ctx)) {
-        Ok(handler) => drive(handler, &mut ambient, &control, &mut to).await,
+        Ok(handler) => {
+            let handler = pin!(Some(handler));
+            drive(handler, &mut ambience, &control, &mut to).await
+        }
         Err(panicked) => End::Panicked(panicked),
     };
     // Without state there is nothing to rebuild: the answer is all.
@@ -177,41 +183,51 @@ enum End<R> {
 }
 
 /// Polls a handler to its end, or drops it at an await when it is interrupted or aborted.
-async fn drive<R: crate::Data>(
-    handler: impl Future<Output = Answer<R>>,
-    ambient: &mut Option<Ambient>,
-    control: &Control,
-    to: &mut ReplyTo<R>,
-) -> End<R> {
-    let mut slot = pin!(Some(handler));
-    let end = std::future::poll_fn(|cx| {
-        if let Some(why) = control.interrupt.get() {
-            return Poll::Ready(End::Interrupted(why));
-        }
+///
+/// The handler stays where its owner pinned it: what is moved into a future takes its room twice.
+fn drive<'a, R: crate::Data>(
+    mut slot: Pin<&'a mut Option<impl Future<Output = Answer<R>>>>,
+    ambience: &'a mut Option<Ambience>,
+    control: &'a Control,
+    to: &'a mut ReplyTo<R>,
+) -> impl Future<Output = End<R>> {
+    std::future::poll_fn(move |cx| {
         let handler = slot
             .as_mut()
             .as_pin_mut()
-            .expect("it is emptied only below");
-        match contain::catch(|| Ambient::enter(ambient, || handler.poll(cx))) {
-            Ok(Poll::Ready(answer)) => return Poll::Ready(End::Answered(answer)),
-            Ok(Poll::Pending) => {}
-            Err(panicked) => return Poll::Ready(End::Panicked(panicked)),
-        }
-        let cancel = &control.cancel;
-        if cancel.is_wanted() && to.poll_cancelled(cx).is_ready() && cancel.set() {
-            return Poll::Ready(End::Aborted);
-        }
-        Poll::Pending
+            .expect("it is emptied only below, at the end");
+        let end = ready!(step(handler, ambience, control, to, cx));
+        // What the handler held is dropped here, inside the containment: a Drop may panic too.
+        Poll::Ready(match contain::catch(|| slot.set(None)) {
+            Ok(()) => end,
+            Err(panicked) => {
+                contain::drop_value(end);
+                End::Panicked(panicked)
+            }
+        })
     })
-    .await;
-    // What the handler held is dropped here, inside the containment: a Drop may panic too.
-    match contain::catch(|| slot.set(None)) {
-        Ok(()) => end,
-        Err(panicked) => {
-            contain::drop_value(end);
-            End::Panicked(panicked)
-        }
+}
+
+fn step<R: crate::Data>(
+    handler: Pin<&mut impl Future<Output = Answer<R>>>,
+    ambience: &mut Option<Ambience>,
+    control: &Control,
+    to: &mut ReplyTo<R>,
+    cx: &mut task::Context<'_>,
+) -> Poll<End<R>> {
+    if let Some(why) = control.interrupt.get() {
+        return Poll::Ready(End::Interrupted(why));
     }
+    match contain::catch(|| Ambience::enter(ambience, || handler.poll(cx))) {
+        Ok(Poll::Ready(answer)) => return Poll::Ready(End::Answered(answer)),
+        Ok(Poll::Pending) => {}
+        Err(panicked) => return Poll::Ready(End::Panicked(panicked)),
+    }
+    let cancel = &control.cancel;
+    if cancel.is_wanted() && to.poll_cancelled(cx).is_ready() && cancel.set() {
+        return Poll::Ready(End::Aborted);
+    }
+    Poll::Pending
 }
 
 fn settle<R: crate::Data>(end: End<R>, to: ReplyTo<R>) -> Option<Panicked> {
@@ -244,12 +260,12 @@ fn settle<R: crate::Data>(end: End<R>, to: ReplyTo<R>) -> Option<Panicked> {
 /// The start hook as a turn.
 pub(crate) fn starting<C: Component>(mut state: Box<C>, shared: Rc<Shared<C>>) -> OwningTurn<C> {
     Box::pin(async move {
-        let ambient = shared.ambient(&shared.own_head());
+        let ambience = shared.ambience(&shared.own_head());
         let ctx = Ctx::outside(shared);
         let (refused, panicked) = {
             let hook = contain::catch(|| state.on_start(&ctx));
             match hook {
-                Ok(hook) => match contained(hook, ambient).await {
+                Ok(hook) => match contained(hook, ambience).await {
                     Ok(Ok(())) => (None, None),
                     Ok(Err(error)) => (Some(error.to_string()), None),
                     Err(panicked) => (None, Some(panicked)),
@@ -268,12 +284,12 @@ pub(crate) fn starting<C: Component>(mut state: Box<C>, shared: Rc<Shared<C>>) -
 /// The stop hook as a turn.
 pub(crate) fn stopping<C: Component>(mut state: Box<C>, shared: Rc<Shared<C>>) -> OwningTurn<C> {
     Box::pin(async move {
-        let ambient = shared.ambient(&shared.own_head());
+        let ambience = shared.ambience(&shared.own_head());
         let ctx = Ctx::outside(shared);
         let panicked = {
             let hook = contain::catch(|| state.on_stop(&ctx));
             match hook {
-                Ok(hook) => contained(hook, ambient).await.err(),
+                Ok(hook) => contained(hook, ambience).await.err(),
                 Err(panicked) => Some(panicked),
             }
         };
@@ -285,15 +301,15 @@ pub(crate) fn stopping<C: Component>(mut state: Box<C>, shared: Rc<Shared<C>>) -
     })
 }
 
-async fn contained<T>(future: impl Future<Output = T>, ambient: Ambient) -> Result<T, Panicked> {
-    let mut ambient = Some(ambient);
+async fn contained<T>(future: impl Future<Output = T>, ambience: Ambience) -> Result<T, Panicked> {
+    let mut ambience = Some(ambience);
     let mut slot = pin!(Some(future));
     let output = std::future::poll_fn(|cx| {
         let future = slot
             .as_mut()
             .as_pin_mut()
             .expect("it is emptied only below");
-        match contain::catch(|| Ambient::enter(&mut ambient, || future.poll(cx))) {
+        match contain::catch(|| Ambience::enter(&mut ambience, || future.poll(cx))) {
             Ok(poll) => poll.map(Ok),
             Err(panicked) => Poll::Ready(Err(panicked)),
         }

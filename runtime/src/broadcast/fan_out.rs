@@ -13,13 +13,14 @@ use botzilla_wire::{
 use super::{BroadcastFailure, BroadcastReport, Cast};
 use crate::{
     Node, Reason, Sent,
-    call::{Body, Call, EncodedCall, EncodedTo, Head, Seat, encode_to_send, failure},
+    call::{Body, Call, EncodedCall, EncodedTo, Head, encode_to_send, failure},
     conduit::expired,
     credit::{Class, NoCredit},
     directory::messages::REGISTRY,
     hosted::{Hosted, refuse_stopped},
     link::Inbound,
     node::{check_schema, is_public},
+    seat::Seat,
     ticket::{Letter, Tells},
 };
 
@@ -153,14 +154,15 @@ fn push(
         })?;
     let time = deadline.saturating_duration_since(Instant::now());
     let (told, sent) = Tells::new(hosted.name.clone()).open(Letter::untyped(info.name), time);
+    let head = Head {
+        sender: sender.cloned(),
+        sender_node: from,
+        deadline,
+        path: None,
+    };
     let call = Call {
-        head: Head {
-            sender: sender.cloned(),
-            sender_node: from,
-            deadline,
-            path: None,
-        },
         body: Body::Encoded(Box::new(EncodedCall {
+            head: Some(head),
             encoding: cast.encoding,
             payload: cast.payload.clone(),
             to: EncodedTo::Told(told),

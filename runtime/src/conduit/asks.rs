@@ -23,38 +23,36 @@ use crate::{
     Message, Reason,
     ambient::Ambient,
     asked::Asked,
-    call::{Body, Call, EncodedCall, EncodedTo, Seat},
+    call::{Body, Call, EncodedCall, EncodedTo},
     credit::NoCredit,
-    deadline::Deadlines,
     hosted::{Hosted, refuse_stopped},
     link::{Ended, Link, NotSent, Outgoing},
+    seat::Seat,
     ticket::Ticket,
+    wheel::Key,
 };
 
 /// An ask that was sent.
-pub(crate) enum Asking<M: Message> {
-    /// To a component of this node that knows the type.
-    Here(Arc<Asked<M>>),
+pub(crate) enum Asking {
+    /// To a component of this node that knows the type: its key there.
+    Here(Arc<Hosted>, Key),
     Elsewhere(Reception),
 }
 
 /// An ask that was sent by whoever carried it, until its asker takes it: if that one is gone, nobody
 /// waits any more.
-pub(crate) struct CarriedAsk<M: Message> {
-    asking: Option<Asking<M>>,
-    deadlines: Arc<Deadlines>,
-}
+pub(crate) struct CarriedAsk(Option<Asking>);
 
-impl<M: Message> CarriedAsk<M> {
-    pub(crate) fn take(mut self) -> Asking<M> {
-        self.asking.take().expect("it is taken once, by value")
+impl CarriedAsk {
+    pub(crate) fn take(mut self) -> Asking {
+        self.0.take().expect("it is taken once, by value")
     }
 }
 
-impl<M: Message> Drop for CarriedAsk<M> {
+impl Drop for CarriedAsk {
     fn drop(&mut self) {
-        if let Some(Asking::Here(asked)) = &self.asking {
-            asked.give_up(&self.deadlines);
+        if let Some(Asking::Here(hosted, key)) = &self.0 {
+            hosted.mailbox.give_up(*key);
         }
     }
 }
@@ -95,18 +93,16 @@ impl Drop for Awaited {
 }
 
 impl Conduit {
-    /// The short way, which most asks go: from outside of all handlers to a component of this node
-    /// that is known and has credit. Otherwise the message stays where it is.
+    /// The short way, which most asks go: from outside of all handlers to the component of this node
+    /// that is [`Self::here`] and has credit. Otherwise the message stays where it is.
     #[inline]
     pub(crate) fn ask_at_once<M: Message>(
         &self,
         message: &mut Option<M>,
         time: Duration,
         waker: &Waker,
-    ) -> Option<Arc<Asked<M>>> {
-        let Some(Place::Here(hosted)) = self.here.get() else {
-            return None;
-        };
+    ) -> Option<Key> {
+        let hosted = self.here()?;
         let route = hosted.route_of_type(TypeId::of::<M>())?;
         let urgent = hosted.routes[route].options.urgent;
         if hosted.is_forgotten() || self.is_line(urgent) || Ambient::is_any() {
@@ -114,7 +110,7 @@ impl Conduit {
         }
         let deadline = Instant::now().checked_add(time)?;
         match self.ask_here(hosted, route, message.take()?, deadline, None, waker) {
-            Ok(asked) => Some(asked),
+            Ok(key) => Some(key),
             Err((held, _)) => {
                 *message = Some(held);
                 None
@@ -130,7 +126,7 @@ impl Conduit {
         &self,
         mut typed: Typed<M>,
         waker: &Waker,
-    ) -> Result<Asking<M>, Held<Typed<M>>> {
+    ) -> Result<Asking, Held<Typed<M>>> {
         if let Err(reason) = self.enter_path(M::NAME, &mut typed.terms) {
             return Err(Held::Refused(typed, reason));
         }
@@ -148,7 +144,7 @@ impl Conduit {
                 let Typed { message, terms } = typed;
                 let (deadline, path) = (terms.deadline, terms.path.clone());
                 match self.ask_here(hosted, route, message, deadline, path, waker) {
-                    Ok(asked) => Ok(Asking::Here(asked)),
+                    Ok(key) => Ok(Asking::Here(hosted.clone(), key)),
                     Err((message, NoCredit::Full)) => {
                         Err(Held::Wait(Typed { message, terms }, Shortage::Credit))
                     }
@@ -189,15 +185,12 @@ impl Conduit {
     pub(crate) fn ask_carried<M: Message>(
         self: &Arc<Self>,
         typed: Typed<M>,
-    ) -> Carried<CarriedAsk<M>> {
+    ) -> Carried<CarriedAsk> {
         let this = self.clone();
         let terms = typed.terms.clone();
         Carried::new(self.node.clone(), &terms, async move {
             let asking = this.ask_in_turn(typed).await?;
-            Ok(CarriedAsk {
-                asking: Some(asking),
-                deadlines: this.node.deadlines().clone(),
-            })
+            Ok(CarriedAsk(Some(asking)))
         })
     }
 
@@ -210,7 +203,7 @@ impl Conduit {
         })
     }
 
-    async fn ask_in_turn<M: Message>(&self, typed: Typed<M>) -> Result<Asking<M>, Reason> {
+    async fn ask_in_turn<M: Message>(&self, typed: Typed<M>) -> Result<Asking, Reason> {
         let terms = typed.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
             let Turn {
@@ -224,8 +217,8 @@ impl Conduit {
                     Some(route) => {
                         let seat = wait_for_seat(hosted, route).await?;
                         let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-                        self.ask_seated(hosted, seat, typed, waker)
-                            .map(Asking::Here)
+                        let key = self.ask_seated(hosted, seat, typed, waker)?;
+                        Ok(Asking::Here(hosted.clone(), key))
                     }
                     None => {
                         let raw = self.by_bytes(hosted, typed)?;
@@ -289,19 +282,19 @@ impl Conduit {
         deadline: Instant,
         path: Option<Arc<[Name]>>,
         waker: &Waker,
-    ) -> Result<Arc<Asked<M>>, (M, NoCredit)> {
+    ) -> Result<Key, (M, NoCredit)> {
         let class = class(hosted, route);
-        let alarm = hosted.deadlines.put(deadline, waker.clone());
-        let asked = Asked::new(message, alarm);
-        let admitted = hosted.mailbox.admit(class, || Call {
-            head: self.head(deadline, path),
-            body: Body::Ask(asked.clone()),
-            seat: Seat::admitted(hosted.clone(), route, class),
+        // Made before the lock is taken, and its own again if there is no credit.
+        let mut asked = Some(Box::new(Asked::Message(self.head(deadline, path), message)));
+        let admitted = hosted.admit(class, deadline, waker.clone(), |key| Call {
+            body: Body::Ask(asked.take().expect("it is put together once")),
+            seat: Seat::admitted(hosted.clone(), route, class, key),
         });
-        match admitted {
-            Ok(()) => Ok(asked),
-            Err(why) => Err((asked.take_back(&hosted.deadlines), why)),
-        }
+        admitted.map_err(|why| {
+            let taken = asked.and_then(|mut asked| asked.take_message());
+            let (_, message) = taken.expect("nobody else has had it");
+            (message, why)
+        })
     }
 
     /// The same with credit that was waited for.
@@ -311,16 +304,16 @@ impl Conduit {
         seat: Seat,
         typed: Typed<M>,
         waker: Waker,
-    ) -> Result<Arc<Asked<M>>, Reason> {
-        let alarm = hosted.deadlines.put(typed.terms.deadline, waker);
-        let asked = Asked::new(typed.message, alarm);
-        self.push(seat, Body::Ask(asked.clone()), &typed.terms)
-            .map_err(|call| {
-                // Taken out of the wheel as well, by its end.
-                refuse_stopped(call, "");
-                stopped()
-            })?;
-        Ok(asked)
+    ) -> Result<Key, Reason> {
+        let Typed { message, terms } = typed;
+        let deadline = terms.deadline;
+        let asked = Asked::Message(self.head(deadline, terms.path), message);
+        let body = Body::Ask(Box::new(asked));
+        let pushed = hosted.push_ask(Call { body, seat }, deadline, waker);
+        pushed.map_err(|call| {
+            refuse_stopped(call, "");
+            stopped()
+        })
     }
 
     async fn ask_raw_here(
@@ -334,11 +327,12 @@ impl Conduit {
         let seat = wait_for_seat(hosted, route).await?;
         let (asker, answer) = oneshot::channel();
         let body = Body::Encoded(Box::new(EncodedCall {
+            head: Some(self.head(raw.terms.deadline, raw.terms.path)),
             encoding: raw.encoding,
             payload: raw.payload,
             to: EncodedTo::Local(asker),
         }));
-        self.push(seat, body, &raw.terms).map_err(|_| stopped())?;
+        (Call { body, seat }).push().map_err(|_| stopped())?;
         Ok(answer)
     }
 }

@@ -28,12 +28,13 @@ use self::{line::Turnstile, routes::Routes};
 use crate::{
     Message, Node, Reason,
     ambient::Ambient,
-    call::{Body, Call, Head, Seat},
+    call::Head,
     credit::{Class, NoCredit},
     deadline::AS_LONG_AS_CAN_BE,
     directory::Located,
     hosted::Hosted,
     link::{Link, NotSent, Outgoing},
+    seat::Seat,
     ticket::Tells,
 };
 
@@ -138,15 +139,6 @@ impl Conduit {
     }
 
     /// Puts a call into a component of this node.
-    fn push(&self, seat: Seat, body: Body, terms: &Terms) -> Result<(), Call> {
-        Call {
-            head: self.head(terms.deadline, terms.path.clone()),
-            body,
-            seat,
-        }
-        .push()
-    }
-
     #[inline]
     fn head(&self, deadline: Instant, path: Option<Arc<[Name]>>) -> Head {
         Head {
@@ -154,6 +146,15 @@ impl Conduit {
             sender_node: self.node.id(),
             deadline,
             path,
+        }
+    }
+
+    /// The component of this node that it leads to from the first; once it is known, it is for ever.
+    #[inline]
+    pub(crate) fn here(&self) -> Option<&Arc<Hosted>> {
+        match self.here.get() {
+            Some(Place::Here(hosted)) => Some(hosted),
+            _ => None,
         }
     }
 

@@ -13,10 +13,11 @@ use super::{
 };
 use crate::{
     Message, Reason,
-    call::{Body, EncodedCall, EncodedTo, Seat, Telling},
+    call::{Body, Call, EncodedCall, EncodedTo, Telling},
     credit::NoCredit,
     hosted::Hosted,
     link::{Link, NotSent, Outgoing},
+    seat::Seat,
     ticket::{Letter, Sent, Ticket, Told},
 };
 
@@ -147,15 +148,18 @@ impl Conduit {
 
     fn tell_typed<M: Message>(&self, seat: Seat, typed: Typed<M>) -> Result<Sent, Typed<M>> {
         let (told, sent) = self.tells.open(Letter::of::<M>(), typed.terms.time);
+        let Typed { message, terms } = typed;
         let telling = Telling {
-            message: typed.message,
+            head: self.head(terms.deadline, terms.path.clone()),
+            message,
             told,
         };
-        match self.push(seat, Body::Tell(Box::new(telling)), &typed.terms) {
+        let body = Body::Tell(Box::new(telling));
+        match (Call { body, seat }).push() {
             Ok(()) => Ok(sent.on_its_way()),
             Err(call) => Err(Typed {
                 message: call.take_back(),
-                terms: typed.terms,
+                terms,
             }),
         }
     }
@@ -172,11 +176,12 @@ impl Conduit {
         let seat = wait_for_seat(hosted, route).await?;
         let (told, sent) = self.tells.open(letter, raw.terms.time);
         let body = Body::Encoded(Box::new(EncodedCall {
+            head: Some(self.head(raw.terms.deadline, raw.terms.path)),
             encoding: raw.encoding,
             payload: raw.payload,
             to: EncodedTo::Told(told),
         }));
-        self.push(seat, body, &raw.terms).map_err(|_| stopped())?;
+        (Call { body, seat }).push().map_err(|_| stopped())?;
         Ok(sent.on_its_way())
     }
 

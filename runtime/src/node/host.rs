@@ -7,9 +7,10 @@ use botzilla_wire::{Code, Failure, NodeId, route::Scope};
 use super::{Inner, Node};
 use crate::{
     broadcast::fan_out,
-    call::{Body, Call, EncodedCall, EncodedTo, Head, Seat, failure},
+    call::{Body, Call, EncodedCall, EncodedTo, Head, failure},
     hosted::Hosted,
     link::{BulkLinks, Counters, Host, Inbound, InboundRoute, Link},
+    seat::Seat,
 };
 
 /// What an inbound route leads to.
@@ -127,14 +128,15 @@ pub(crate) fn check_schema(
 
 fn deliver(peer: NodeId, resolved: &Resolved, inbound: Inbound) {
     let hosted = &resolved.hosted;
+    let head = Head {
+        sender: inbound.route.info.sender.clone(),
+        sender_node: peer,
+        deadline: inbound.deadline,
+        path: (!inbound.path.is_empty()).then(|| inbound.path.into()),
+    };
     let call = Call {
-        head: Head {
-            sender: inbound.route.info.sender.clone(),
-            sender_node: peer,
-            deadline: inbound.deadline,
-            path: (!inbound.path.is_empty()).then(|| inbound.path.into()),
-        },
         body: Body::Encoded(Box::new(EncodedCall {
+            head: Some(head),
             encoding: inbound.route.info.encoding,
             payload: inbound.payload,
             to: EncodedTo::Remote(inbound.responder, inbound.kind),

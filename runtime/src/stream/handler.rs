@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Ctx, Data,
-    ambient::Ambient,
+    ambient::Ambience,
     call::Head,
     contain::{self, Panicked},
     context::Shared,
@@ -192,10 +192,10 @@ impl<C: 'static> StreamRoute<C> {
                 let turn = async move {
                     let mut panicked = None;
                     if let Some((item, head)) = take::<C, T>(came, &shared) {
-                        let ambient = shared.ambient(&head);
+                        let ambience = shared.ambience(&head);
                         let ctx = Ctx::for_call(shared, head, Some(control.clone()));
                         panicked = match contain::catch(|| handler(&mut state, item, &ctx)) {
-                            Ok(future) => drive(future, ambient, &control).await.err(),
+                            Ok(future) => drive(future, ambience, &control).await.err(),
                             Err(panicked) => Some(panicked),
                         };
                     }
@@ -282,10 +282,10 @@ fn take<C: 'static, T: Data + Sync>(
 /// Polls a handler to its end, or drops it at an await when it is interrupted.
 async fn drive(
     future: LocalBoxFuture<'_, ()>,
-    ambient: Ambient,
+    ambience: Ambience,
     control: &Control,
 ) -> Result<(), Panicked> {
-    let mut ambient = Some(ambient);
+    let mut ambience = Some(ambience);
     let mut slot = pin!(Some(future));
     let end = std::future::poll_fn(|cx| {
         if control.is_interrupted() {
@@ -295,7 +295,7 @@ async fn drive(
             .as_mut()
             .as_pin_mut()
             .expect("it is emptied only below");
-        match contain::catch(|| Ambient::enter(&mut ambient, || future.poll(cx))) {
+        match contain::catch(|| Ambience::enter(&mut ambience, || future.poll(cx))) {
             Ok(poll) => poll.map(Ok),
             Err(panicked) => Poll::Ready(Err(panicked)),
         }

@@ -4,11 +4,13 @@ use std::{
     cell::RefCell,
     future::{Future, IntoFuture},
     sync::{Arc, Barrier, mpsc},
+    task::{Context, Wake},
     thread,
     time::{Duration, Instant},
 };
 
-use botzilla::{Map, MapComponent, MapError, Reason, SpawnError, prelude::*};
+use botzilla::{Ask, Map, MapComponent, MapError, MapMessage, Reason, SpawnError, prelude::*};
+use futures_util::FutureExt;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -95,6 +97,79 @@ fn listeners_that_would_wait_for_each_other_are_told_at_once() {
         assert!(reason.contains("wait for each other"), "{reason}");
         assert!(began.elapsed() < Duration::from_secs(3));
         wait(node.shutdown(Duration::ZERO));
+    });
+}
+
+/// An ask that has its place in order and isn't looked at any further.
+fn begun(lamp: &ComponentRef, name: &str, time: Duration) -> Ask<MapMessage> {
+    let mut ask = lamp.ask(MapMessage(map("name", name))).within(time);
+    assert!((&mut ask).now_or_never().is_none());
+    ask
+}
+
+/// Rings when it is woken.
+struct Bell(mpsc::Sender<()>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        let _ = self.0.send(());
+    }
+}
+
+#[test]
+fn a_listener_never_hears_what_its_asker_gave_up_while_it_was_busy() {
+    within(|| {
+        let node = node();
+        let ((heard, hears), (go, goes)) = (mpsc::channel(), mpsc::channel());
+        let listener = move |map: Map| {
+            heard.send(map["name"].clone()).unwrap();
+            goes.recv().map_err(|error| error.to_string())?;
+            Ok(map)
+        };
+        wait(MapComponent::on(&node, "lamp", listener)).unwrap();
+        let lamp = node.component("lamp");
+        let zeroth = begun(&lamp, "zeroth", SOON);
+        assert_eq!(hears.recv().unwrap(), "zeroth");
+        // All of these leave the queue in one go when the listener's thread is free.
+        let first = begun(&lamp, "first", SOON);
+        let dropped = begun(&lamp, "dropped", SOON);
+        let expired = begun(&lamp, "expired", Duration::from_millis(200));
+        // The same, and its asker isn't polled when its time is over.
+        let (rings, rung) = mpsc::channel();
+        let mut unseen = lamp
+            .ask(MapMessage(map("name", "unseen")))
+            .within(Duration::from_millis(200));
+        let waker = Arc::new(Bell(rings)).into();
+        assert!(
+            unseen
+                .poll_unpin(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        let last = begun(&lamp, "last", SOON);
+        go.send(()).unwrap();
+        assert_eq!(hears.recv().unwrap(), "first");
+        drop(dropped);
+        let is_unrun = |ask: Ask<MapMessage>| {
+            let error = wait(ask).unwrap_err();
+            matches!(
+                error.reason(),
+                Reason::Expired {
+                    may_have_run: false,
+                    ..
+                }
+            )
+        };
+        assert!(is_unrun(expired));
+        rung.recv().unwrap();
+        go.send(()).unwrap();
+        assert_eq!(hears.recv().unwrap(), "last");
+        go.send(()).unwrap();
+        assert!(is_unrun(unseen));
+        for ask in [zeroth, first, last] {
+            wait(ask).unwrap().unwrap();
+        }
+        wait(node.shutdown(Duration::from_secs(1)));
+        assert!(hears.try_recv().is_err());
     });
 }
 
