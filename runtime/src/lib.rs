@@ -18,6 +18,7 @@ mod ask;
 mod asked;
 mod attributes;
 mod broadcast;
+mod burst;
 mod call;
 mod component;
 mod conduit;

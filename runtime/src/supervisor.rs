@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{self, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use actix::{Actor, ActorContext, ActorFuture, AsyncContext};
@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use crate::{
+    burst::Burst,
     call::{Call, expired},
     component::HookError,
     contain::{self, Panicked},
@@ -30,10 +31,6 @@ use crate::{
     turn::{Control, InPlace, Interrupt, OwningTurn, TurnEnd},
     watchdog,
 };
-
-/// After so many messages, or so long, whichever is first, the others on the thread have their turn.
-const BURST: usize = 64;
-const SLICE: Duration = Duration::from_millis(1);
 
 /// How a component's state comes to be, starts and stops; made on the component's thread.
 pub(crate) trait Life<C> {
@@ -512,37 +509,6 @@ impl<C: 'static> ActorFuture<Supervisor<C>> for Turns {
             ctx.stop();
         }
         poll
-    }
-}
-
-/// Counts the turns of one poll and reads the clock once a turn at most.
-#[derive(Default)]
-struct Burst {
-    /// The mailbox wakes the component already, if anything comes.
-    asleep: bool,
-    /// The turn that runs was polled in this poll.
-    polled: bool,
-    turns: usize,
-    started: Option<Instant>,
-    now: Option<Instant>,
-}
-
-impl Burst {
-    fn now(&mut self) -> Instant {
-        *self.now.get_or_insert_with(Instant::now)
-    }
-
-    fn may_go_on(&mut self, at_rest: impl FnOnce() -> bool) -> bool {
-        self.turns += 1;
-        if self.turns == 1 || at_rest() {
-            self.now = None;
-            return true;
-        }
-        // The clock is read anew after each turn, for the slice and for the next deadline.
-        let now = Instant::now();
-        self.now = Some(now);
-        let started = *self.started.get_or_insert(now);
-        self.turns <= BURST && now.saturating_duration_since(started) < SLICE
     }
 }
 

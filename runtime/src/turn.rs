@@ -301,7 +301,11 @@ pub(crate) fn stopping<C: Component>(mut state: Box<C>, shared: Rc<Shared<C>>) -
     })
 }
 
-async fn contained<T>(future: impl Future<Output = T>, ambience: Ambience) -> Result<T, Panicked> {
+/// Polls and drops other people's future so that a panic of either is caught.
+pub(crate) async fn contained<T>(
+    future: impl Future<Output = T>,
+    ambience: Ambience,
+) -> Result<T, Panicked> {
     let mut ambience = Some(ambience);
     let mut slot = pin!(Some(future));
     let output = std::future::poll_fn(|cx| {

@@ -1,5 +1,6 @@
 //! A node: the components of a process, their connections, and the way to all others.
 
+mod blueprint;
 mod home;
 mod host;
 mod place;
@@ -25,14 +26,10 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::spawn::Blueprint;
+pub use self::{blueprint::IntoComponent, shutdown::ShutdownReport, spawn::Spawn};
 pub(crate) use self::{
+    blueprint::{Blueprint, of_routes},
     host::{Resolved, check_schema},
-    spawn::of_routes,
-};
-pub use self::{
-    shutdown::ShutdownReport,
-    spawn::{IntoComponent, Spawn},
 };
 use crate::{
     Blocked, CallError, Message, NodeConfig, Result, broadcast::Broadcast, conduit::Conduit,

@@ -3,9 +3,7 @@
 use std::{
     fmt,
     future::{Future, IntoFuture},
-    marker::PhantomData,
     pin::Pin,
-    rc::Rc,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -13,55 +11,14 @@ use actix::Actor;
 use botzilla_wire::Name;
 use tokio::sync::oneshot;
 
-use super::Node;
-use crate::{
-    Answer, Component, Ctx, Data, Message, SpawnError,
-    component::HookError,
-    context::Shared,
-    hosted::Hosted,
-    mailbox::Mailbox,
-    reference::ComponentRef,
-    routes::{RouteInfo, RouteOptions, Routes},
-    supervisor::{Life, Supervisor},
-    turn::{self, OwningTurn, TurnEnd},
-    watchdog,
+use super::{
+    Node,
+    blueprint::{Blueprint, Plan},
 };
-
-/// What [`Node::spawn`] takes: a factory of a component, or a handler that is a function.
-///
-/// `Kind` tells them apart and is inferred.
-#[diagnostic::on_unimplemented(
-    message = "this can't be spawned as a component",
-    note = "give a factory (`Drive::default`, `|| Drive::new(port)`, or one that returns a `Result`) of a `#[botzilla::component]`, or a function marked `#[botzilla::handler]`"
-)]
-pub trait IntoComponent<Kind>: Send + 'static {
-    /// The component's state; `()` for a function.
-    type State: 'static;
-
-    #[doc(hidden)]
-    fn into_component(self) -> Blueprint<Self::State>;
-}
-
-/// What is needed to build a component on whichever thread it will live.
-#[doc(hidden)]
-pub struct Blueprint<C> {
-    groups: Vec<String>,
-    plan: Box<dyn FnOnce() -> Plan<C> + Send>,
-}
-
-/// The same on that thread.
-struct Plan<C> {
-    routes: Routes<C>,
-    life: Box<dyn Life<C>>,
-}
-
-impl<C> fmt::Debug for Blueprint<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Blueprint")
-            .field("groups", &self.groups)
-            .finish_non_exhaustive()
-    }
-}
+use crate::{
+    SpawnError, context::Shared, hosted::Hosted, mailbox::Mailbox, reference::ComponentRef,
+    routes::RouteInfo, supervisor::Supervisor, watchdog,
+};
 
 /// A component that is about to be put on a node: await it.
 #[must_use = "nothing is spawned until this is awaited"]
@@ -349,205 +306,4 @@ fn group_names(groups: &[String]) -> Result<Vec<Name>, SpawnError> {
         }
     }
     Ok(names)
-}
-
-// ---- factories ----------------------------------------------------------------------------------
-
-/// A factory that can't fail.
-#[derive(Debug)]
-pub struct ByFactory<C>(PhantomData<C>);
-
-/// A factory that can.
-#[derive(Debug)]
-pub struct ByFallibleFactory<C, E>(PhantomData<(C, E)>);
-
-impl<F, C> IntoComponent<ByFactory<C>> for F
-where
-    F: Fn() -> C + Send + 'static,
-    C: Component,
-{
-    type State = C;
-
-    fn into_component(self) -> Blueprint<C> {
-        of_factory(move || Ok(self()))
-    }
-}
-
-impl<F, C, E> IntoComponent<ByFallibleFactory<C, E>> for F
-where
-    F: Fn() -> Result<C, E> + Send + 'static,
-    C: Component,
-    E: Into<HookError>,
-{
-    type State = C;
-
-    fn into_component(self) -> Blueprint<C> {
-        of_factory(move || self().map_err(Into::into))
-    }
-}
-
-fn of_factory<C: Component>(
-    factory: impl Fn() -> Result<C, HookError> + Send + 'static,
-) -> Blueprint<C> {
-    Blueprint {
-        groups: C::GROUPS.iter().map(|&group| group.to_owned()).collect(),
-        plan: Box::new(|| {
-            let mut routes = Routes::new();
-            C::routes(&mut routes);
-            Plan {
-                routes,
-                life: Box::new(ComponentLife { factory }),
-            }
-        }),
-    }
-}
-
-struct ComponentLife<F> {
-    factory: F,
-}
-
-impl<C: Component, F: Fn() -> Result<C, HookError>> Life<C> for ComponentLife<F> {
-    fn build(&mut self) -> Result<C, HookError> {
-        (self.factory)()
-    }
-
-    fn start(&self, state: Box<C>, shared: Rc<Shared<C>>) -> OwningTurn<C> {
-        turn::starting(state, shared)
-    }
-
-    fn stop(&self, state: Box<C>, shared: Rc<Shared<C>>) -> OwningTurn<C> {
-        turn::stopping(state, shared)
-    }
-}
-
-// ---- functions ----------------------------------------------------------------------------------
-
-/// An `async fn(M) -> Reply`.
-#[derive(Debug)]
-pub struct ByAsyncFunction<M>(PhantomData<M>);
-
-/// An `async fn(M, &Ctx) -> Reply`.
-#[derive(Debug)]
-pub struct ByAsyncFunctionWithCtx<M>(PhantomData<M>);
-
-/// A `fn(M) -> Reply`.
-#[derive(Debug)]
-pub struct ByFunction<M>(PhantomData<M>);
-
-/// A `fn(M, &Ctx) -> Reply`.
-#[derive(Debug)]
-pub struct ByFunctionWithCtx<M>(PhantomData<M>);
-
-impl<F, M> IntoComponent<ByAsyncFunction<M>> for F
-where
-    F: AsyncFn(M) -> M::Reply + Send + 'static,
-    M: Message,
-{
-    type State = ();
-
-    fn into_component(self) -> Blueprint<()> {
-        of_function(|routes| {
-            let function = Rc::new(self);
-            routes.add_function::<M, _, _>(RouteOptions::new(), move |message, _| {
-                let function = function.clone();
-                async move { Answer::Now(function(message).await) }
-            });
-        })
-    }
-}
-
-impl<F, M> IntoComponent<ByAsyncFunctionWithCtx<M>> for F
-where
-    F: AsyncFn(M, &Ctx) -> M::Reply + Send + 'static,
-    M: Message,
-{
-    type State = ();
-
-    fn into_component(self) -> Blueprint<()> {
-        of_function(|routes| {
-            let function = Rc::new(self);
-            routes.add_function::<M, _, _>(RouteOptions::new(), move |message, ctx| {
-                let function = function.clone();
-                async move { Answer::Now(function(message, &ctx).await) }
-            });
-        })
-    }
-}
-
-impl<F, M, R> IntoComponent<ByFunction<M>> for F
-where
-    F: Fn(M) -> R + Send + 'static,
-    M: Message<Reply = R>,
-    // Without it the compiler can't tell this from a function that returns a future.
-    R: Data,
-{
-    type State = ();
-
-    fn into_component(self) -> Blueprint<()> {
-        of_function(|routes| {
-            routes.add_function::<M, _, _>(RouteOptions::new(), move |message, _| {
-                std::future::ready(Answer::Now(self(message)))
-            });
-        })
-    }
-}
-
-impl<F, M, R> IntoComponent<ByFunctionWithCtx<M>> for F
-where
-    F: Fn(M, &Ctx) -> R + Send + 'static,
-    M: Message<Reply = R>,
-    R: Data,
-{
-    type State = ();
-
-    fn into_component(self) -> Blueprint<()> {
-        of_function(|routes| {
-            routes.add_function::<M, _, _>(RouteOptions::new(), move |message, ctx| {
-                std::future::ready(Answer::Now(self(message, &ctx)))
-            });
-        })
-    }
-}
-
-fn of_function(add: impl FnOnce(&mut Routes<()>) + Send + 'static) -> Blueprint<()> {
-    Blueprint {
-        groups: Vec::new(),
-        plan: Box::new(|| {
-            let mut routes = Routes::new();
-            add(&mut routes);
-            Plan {
-                routes,
-                life: Box::new(FunctionLife),
-            }
-        }),
-    }
-}
-
-struct FunctionLife;
-
-impl Life<()> for FunctionLife {
-    fn build(&mut self) -> Result<(), HookError> {
-        Ok(())
-    }
-
-    fn start(&self, state: Box<()>, _: Rc<Shared<()>>) -> OwningTurn<()> {
-        Box::pin(std::future::ready(TurnEnd {
-            state,
-            panicked: None,
-            refused: None,
-        }))
-    }
-
-    fn stop(&self, state: Box<()>, _: Rc<Shared<()>>) -> OwningTurn<()> {
-        Box::pin(std::future::ready(TurnEnd {
-            state,
-            panicked: None,
-            refused: None,
-        }))
-    }
-}
-
-/// A component that is made of routes alone, such as one string map's listener.
-pub(crate) fn of_routes(add: impl FnOnce(&mut Routes<()>) + Send + 'static) -> Blueprint<()> {
-    of_function(add)
 }

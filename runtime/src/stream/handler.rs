@@ -1,6 +1,6 @@
 //! Handlers of streams: a component's turns on items.
 
-use std::{fmt, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Instant};
+use std::{fmt, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
 use botzilla_wire::stream::Mode;
 use futures_util::future::LocalBoxFuture;
@@ -20,7 +20,7 @@ use crate::{
     contain::{self, Panicked},
     context::Shared,
     hosted::Hosted,
-    turn::{Control, NO_DEADLINE, OwningTurn, TurnEnd},
+    turn::{Control, NO_DEADLINE, OwningTurn, TurnEnd, contained},
 };
 
 /// How a handler's stream is subscribed to. The default: as published.
@@ -281,28 +281,17 @@ fn take<C: 'static, T: Data + Sync>(
 
 /// Polls a handler to its end, or drops it at an await when it is interrupted.
 async fn drive(
-    future: LocalBoxFuture<'_, ()>,
+    mut handler: LocalBoxFuture<'_, ()>,
     ambience: Ambience,
     control: &Control,
 ) -> Result<(), Panicked> {
-    let mut ambience = Some(ambience);
-    let mut slot = pin!(Some(future));
-    let end = std::future::poll_fn(|cx| {
+    let until_interrupted = std::future::poll_fn(move |cx| {
         if control.is_interrupted() {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(());
         }
-        let future = slot
-            .as_mut()
-            .as_pin_mut()
-            .expect("it is emptied only below");
-        match contain::catch(|| Ambience::enter(&mut ambience, || future.poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(panicked) => Poll::Ready(Err(panicked)),
-        }
-    })
-    .await;
-    contain::catch(|| slot.set(None))?;
-    end
+        handler.as_mut().poll(cx)
+    });
+    contained(until_interrupted, ambience).await
 }
 
 /// The subscriptions of a component's handlers.

@@ -148,6 +148,7 @@ fn subscribers_that_read_none_of_their_large_items_cost_what_may_wait_and_share_
             peer.flush().await;
             peers.push(peer);
         }
+        // For a second: that nothing more is taken has no event to wait for.
         for _ in 0..20 {
             for peer in &mut peers {
                 peer.beat().await;
