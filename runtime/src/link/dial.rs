@@ -127,7 +127,7 @@ impl<C: Carrier> Links<C> {
         deadline: Instant,
     ) -> Result<Arc<C::Link>, ConnectError> {
         let target = Target::Node(peer);
-        if peer == self.local.node {
+        if peer == self.local().node {
             return Err(ConnectError::SelfDial {
                 target: target.to_string(),
             });
@@ -385,7 +385,8 @@ impl<C: Carrier> Run<C> {
             .map_err(|error| AttemptError::connecting(&error))?;
         socket::tune(&stream, C::LANE).map_err(|error| AttemptError::handshaking(&error))?;
         let links = self.links.upgrade().ok_or(AttemptError::CutShort)?;
-        let (local, time) = (Arc::clone(&links.local), links.local.limits.handshake_time);
+        let local = links.local();
+        let time = local.limits.handshake_time;
         let replaces = self.peer.and_then(|peer| links.last_connection(peer));
         // At an address that is dialled for its own sake, any node is the right one.
         let peer = if matches!(self.target, Target::Node(_)) {

@@ -94,8 +94,7 @@ impl Carrier for Control {
 
     fn drive(links: &Arc<Links<Self>>, link: &Arc<Link>, socket: Socket) {
         let (weak, host) = (Arc::downgrade(links), links.carrier.host.clone());
-        let limits = &links.local.limits;
-        let driver = Driver::new(Arc::clone(link), weak, host, socket, limits);
+        let driver = Driver::new(Arc::clone(link), weak, host, socket, &links.local().limits);
         // Should the tasks be gone, the driver is dropped and with it the connection ends.
         links.spawn(driver);
     }

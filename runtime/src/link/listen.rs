@@ -138,7 +138,7 @@ impl Links {
         let id = self
             .unproven
             .lock()
-            .enter(address.ip().to_canonical(), &self.local.limits);
+            .enter(address.ip().to_canonical(), &self.local().limits);
         let links = Arc::downgrade(self);
         let abort = self.spawn(prove(links, id, stream, address));
         match abort {
@@ -149,7 +149,7 @@ impl Links {
 }
 
 async fn prove(links: Weak<Links>, id: u64, mut stream: TcpStream, address: SocketAddr) {
-    let Some(local) = links.upgrade().map(|links| Arc::clone(&links.local)) else {
+    let Some(local) = links.upgrade().map(|links| links.local()) else {
         return;
     };
     let time = local.limits.handshake_time;
@@ -204,7 +204,7 @@ async fn settle<C: Carrier>(
         }
         Err(code) => {
             tracing::debug!(%address, peer = %proven.peer, ?code, "a connection was refused");
-            let time = links.local.limits.handshake_time;
+            let time = links.local().limits.handshake_time;
             drop(links);
             refuse(candidate, stream, code, time).await;
         }

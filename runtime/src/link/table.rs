@@ -10,7 +10,7 @@ use std::{
 };
 
 use botzilla_wire as wire;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use tokio::{
     net::TcpListener,
@@ -67,7 +67,8 @@ pub(crate) struct LinksReport {
 /// the node's thread and end with [`Links::shutdown`].
 pub(crate) struct Links<C: Carrier = Control> {
     pub(super) this: Weak<Self>,
-    pub(super) local: Arc<Local>,
+    /// Replaced as a whole, so that a handshake sees one state of it from begin to end.
+    local: RwLock<Arc<Local>>,
     pub(super) settings: Settings,
     pub(super) carrier: C,
     pub(super) table: Mutex<Table<C::Link>>,
@@ -153,7 +154,7 @@ impl<C: Carrier> Links<C> {
     fn of(local: Local, carrier: C, settings: Settings) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
-            local: Arc::new(local),
+            local: RwLock::new(Arc::new(local)),
             settings,
             carrier,
             table: Mutex::default(),
@@ -161,6 +162,21 @@ impl<C: Carrier> Links<C> {
             changed: Arc::default(),
             tasks: Mutex::new(Some(JoinSet::new())),
         })
+    }
+
+    /// What this node says about itself in handshakes that begin now.
+    pub(crate) fn local(&self) -> Arc<Local> {
+        Arc::clone(&self.local.read())
+    }
+
+    /// Changes that for handshakes that begin from now on. Those that have begun, and connections that
+    /// are there, keep what they have.
+    #[allow(
+        dead_code,
+        reason = "what uses it comes next: reload of secrets, a network that requires encryption"
+    )]
+    pub(crate) fn update_local(&self, change: impl FnOnce(&mut Local)) {
+        change(Arc::make_mut(&mut self.local.write()));
     }
 
     /// The connection to a node, if there is one that takes messages.
@@ -248,7 +264,7 @@ impl<C: Carrier> Links<C> {
             .dials
             .iter()
             .any(|dial| dial.peer == Some(proven.peer) && dial.proving);
-        if ours && self.local.node < proven.peer {
+        if ours && self.local().node < proven.peer {
             Err(RefusalCode::Crossed)
         } else {
             Ok(())
@@ -278,10 +294,10 @@ impl<C: Carrier> Links<C> {
             self.ended(&old, "a newer connection took its place");
         }
         let now = Instant::now();
-        let limits = &self.local.limits;
+        let local = self.local();
         let mut table = self.table.lock();
         let entry = table.peers.entry(peer).or_default();
-        let link = Arc::new(C::link(established, limits, address, entry.kept));
+        let link = Arc::new(C::link(established, &local.limits, address, entry.kept));
         entry.current = Some(Arc::clone(&link));
         entry.last_connection = Some(link.id());
         entry.last_heard = Some(now);
@@ -433,7 +449,7 @@ impl<L> Table<L> {
 impl<C: Carrier> fmt::Debug for Links<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Links")
-            .field("node", &self.local.node)
+            .field("node", &self.local().node)
             .finish_non_exhaustive()
     }
 }

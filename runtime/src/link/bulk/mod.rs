@@ -297,7 +297,7 @@ impl Carrier for Bulk {
 
     fn drive(links: &Arc<BulkLinks>, link: &Arc<BulkLink>, socket: Socket) {
         let (weak, hub) = (Arc::downgrade(links), links.carrier.hub.clone());
-        let limits = links.local.limits.clone();
+        let limits = links.local().limits.clone();
         let Some(session) = link.session.lock().take() else {
             return;
         };
