@@ -52,7 +52,7 @@ pub(crate) fn wake(waker: Waker) {
 }
 
 #[cold]
-fn woke_badly(panicked: &Panicked) {
+pub(crate) fn woke_badly(panicked: &Panicked) {
     tracing::error!(%panicked, "a waker panicked");
 }
 

@@ -1,9 +1,12 @@
 //! How many messages of this node's own senders may be open with a component, and who waits for one
-//! to end. Pure but for the wake-ups; lives under the mailbox's lock.
+//! to end. Pure: it lives under the mailbox's lock, and whoever is to be woken is handed out, since a
+//! waker is other people's code, which may panic or come back here at once.
 
 use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
+
+use crate::contain;
 
 /// The three kinds of credit that a component grants local senders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,19 +57,43 @@ impl Credit {
         waits
     }
 
+    /// One message has ended: whose turn it is, if anybody waits.
     #[inline]
-    pub(crate) fn give_back(&mut self) {
+    #[must_use]
+    pub(crate) fn give_back(&mut self) -> Option<Granted> {
         while let Some(waiting) = self.waiting.pop_front() {
-            if waiting.send(()).is_ok() {
-                return;
+            if !waiting.is_closed() {
+                return Some(Granted(waiting));
             }
         }
         self.left += 1;
+        None
     }
 
-    /// Whoever waits learns that it is in vain.
-    pub(crate) fn close(&mut self) {
-        self.waiting.clear();
+    /// Those who wait; it is in vain, and they learn it when they are dropped.
+    #[must_use]
+    pub(crate) fn close(&mut self) -> VecDeque<oneshot::Sender<()>> {
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+/// Credit on its way to one who waited for it.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Granted(oneshot::Sender<()>);
+
+impl Granted {
+    /// Hands it over and wakes whoever it is, outside of all locks; false if that one has gone away by
+    /// now, and the credit is to be given back again.
+    pub(crate) fn hand_over(self) -> bool {
+        match contain::catch(|| self.0.send(())) {
+            Ok(taken) => taken.is_ok(),
+            // It was handed over before the waker ran.
+            Err(panicked) => {
+                contain::woke_badly(&panicked);
+                true
+            }
+        }
     }
 }
 
@@ -80,12 +107,12 @@ mod tests {
         credit.take().unwrap();
         let (mut first, gone, mut second) = (credit.wait(), credit.wait(), credit.wait());
         drop(gone);
-        credit.give_back();
+        assert!(credit.give_back().is_some_and(Granted::hand_over));
         assert_eq!(first.try_recv(), Ok(()));
         assert_eq!(credit.take(), Err(NoCredit::Full));
-        credit.give_back();
+        assert!(credit.give_back().is_some_and(Granted::hand_over));
         assert_eq!(second.try_recv(), Ok(()));
-        credit.give_back();
+        assert!(credit.give_back().is_none());
         assert_eq!(credit.take(), Ok(()));
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::{
     call::Call,
     contain,
-    credit::{Class, Credit, NoCredit},
+    credit::{Class, Credit, Granted, NoCredit},
     open::{Look, OpenAsks, Parcel, Turn},
     wheel::Key,
 };
@@ -114,7 +114,20 @@ impl Mailbox {
     pub(crate) fn give_back(&self, class: Class, settle: impl FnOnce()) {
         let mut queues = self.queues.lock();
         settle();
-        queues.credits[class as usize].give_back();
+        let granted = queues.credits[class as usize].give_back();
+        drop(queues);
+        self.hand_over(class, granted);
+    }
+
+    /// Gives credit to the first in line who still wants it.
+    #[inline]
+    fn hand_over(&self, class: Class, mut granted: Option<Granted>) {
+        while let Some(next) = granted {
+            if next.hand_over() {
+                return;
+            }
+            granted = self.queues.lock().credits[class as usize].give_back();
+        }
     }
 
     /// Puts a message in its queue, or gives it back when the component has stopped.
@@ -176,9 +189,10 @@ impl Mailbox {
     ) {
         let mut queues = self.queues.lock();
         settle();
-        queues.credits[class as usize].give_back();
+        let granted = queues.credits[class as usize].give_back();
         let (asker, left) = queues.asks.end(key, outcome);
         drop(queues);
+        self.hand_over(class, granted);
         if let Some(asker) = asker {
             contain::wake(asker);
         }
@@ -338,13 +352,14 @@ impl Mailbox {
     /// Refuses new messages and those who wait for credit, and hands out what was queued.
     pub(crate) fn close(&self) -> Vec<Call> {
         let mut queues = self.queues.lock();
-        queues.close();
+        let in_vain = queues.close();
         let urgent = std::mem::take(&mut queues.urgent);
         let ordinary = std::mem::take(&mut queues.ordinary);
         self.count(&queues);
         self.concurrent.store(0, Ordering::Relaxed);
         drop(queues);
-        // Outside the lock: what ends gives its credit back, under it.
+        // Outside the lock: who waited is woken, and what ends gives its credit back, under it.
+        turn_away(in_vain);
         urgent.into_iter().chain(ordinary).collect()
     }
 
@@ -355,8 +370,15 @@ impl Mailbox {
 
     /// Refuses new messages; what is queued stays.
     pub(crate) fn refuse_new(&self) {
-        self.queues.lock().close();
+        let in_vain = { self.queues.lock().close() };
+        turn_away(in_vain);
     }
+}
+
+/// Those who waited for credit learn that it was in vain: each on its own, since the waker of each may
+/// panic, and two at once would end the process.
+fn turn_away(in_vain: [VecDeque<oneshot::Sender<()>>; 3]) {
+    in_vain.into_iter().flatten().for_each(contain::drop_value);
 }
 
 impl Queues {
@@ -381,9 +403,10 @@ impl Queues {
         was_asleep
     }
 
-    fn close(&mut self) {
+    /// Those who wait for credit, to be dropped outside of the lock.
+    fn close(&mut self) -> [VecDeque<oneshot::Sender<()>>; 3] {
         self.closed = true;
-        self.credits.iter_mut().for_each(Credit::close);
+        self.credits.each_mut().map(Credit::close)
     }
 }
 
@@ -415,6 +438,55 @@ mod tests {
     impl task::Wake for Count {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A waker of somebody else's: it looks whether the mailbox is free, and then panics.
+    struct Foreign {
+        mailbox: Mailbox,
+        found_free: AtomicUsize,
+    }
+
+    impl task::Wake for Foreign {
+        fn wake(self: Arc<Self>) {
+            if self.mailbox.queues.try_lock().is_some() {
+                self.found_free.fetch_add(1, Ordering::Relaxed);
+            }
+            panic!("a waker's own trouble");
+        }
+    }
+
+    #[test]
+    fn who_waits_for_credit_is_woken_outside_of_the_lock_and_his_panic_is_nobody_elses() {
+        for closes in [false, true] {
+            let foreign = Arc::new(Foreign {
+                mailbox: Mailbox::new(1, 1),
+                found_free: AtomicUsize::new(0),
+            });
+            let mailbox = &foreign.mailbox;
+            mailbox.take_credit(Class::Ordinary).unwrap();
+            let waker = foreign.clone().into();
+            let mut waits = std::pin::pin!(mailbox.wait_for_credit(Class::Ordinary));
+            let mut behind = std::pin::pin!(mailbox.wait_for_credit(Class::Ordinary));
+            let mut context = task::Context::from_waker(&waker);
+            assert!(waits.as_mut().poll(&mut context).is_pending());
+            assert!(behind.as_mut().poll(&mut context).is_pending());
+            if closes {
+                mailbox.refuse_new();
+            } else {
+                mailbox.give_back(Class::Ordinary, || ());
+            }
+            let woken = if closes { 2 } else { 1 };
+            assert_eq!(foreign.found_free.load(Ordering::Relaxed), woken);
+            let outcome = waits.as_mut().poll(&mut context);
+            assert_eq!(
+                outcome,
+                task::Poll::Ready(if closes {
+                    Err(NoCredit::Closed)
+                } else {
+                    Ok(())
+                })
+            );
         }
     }
 
