@@ -158,6 +158,8 @@ pub enum CloseReason {
     Violation,
     /// 5: the answer to the other side's close.
     Answer,
+    /// 6: the policy of the one that closes doesn't allow the connection, or no longer.
+    Denied,
     /// A number from a later version.
     Unknown(u16),
 }
@@ -171,6 +173,7 @@ impl CloseReason {
             Self::Replaced => 3,
             Self::Violation => 4,
             Self::Answer => 5,
+            Self::Denied => 6,
             Self::Unknown(number) => number,
         }
     }
@@ -183,6 +186,7 @@ impl CloseReason {
             3 => Self::Replaced,
             4 => Self::Violation,
             5 => Self::Answer,
+            6 => Self::Denied,
             other => Self::Unknown(other),
         }
     }
@@ -196,6 +200,7 @@ impl fmt::Display for CloseReason {
             Self::Replaced => "a newer connection took its place",
             Self::Violation => "the protocol was broken",
             Self::Answer => "it was asked to close",
+            Self::Denied => "its policy does not allow the connection",
             Self::Unknown(number) => return write!(f, "reason {number}"),
         };
         f.write_str(text)

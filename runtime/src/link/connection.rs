@@ -35,6 +35,7 @@ pub(crate) struct Link {
     peer: NodeId,
     peer_address: SocketAddr,
     dialled: bool,
+    key_id: Arc<str>,
     open: AtomicBool,
     kept: AtomicBool,
     pub(super) cancels: Cancels,
@@ -103,6 +104,7 @@ impl Link {
             peer: established.peer,
             peer_address,
             dialled: established.dialled,
+            key_id: established.key_id.as_str().into(),
             open: AtomicBool::new(true),
             kept: AtomicBool::new(kept),
             cancels: Cancels::default(),
@@ -137,6 +139,11 @@ impl Link {
     /// Whether this side dialled.
     pub(crate) fn dialled(&self) -> bool {
         self.dialled
+    }
+
+    /// The id of the secret that both sides have proven to hold.
+    pub(crate) fn key_id(&self) -> &Arc<str> {
+        &self.key_id
     }
 
     /// Whether it still takes messages.

@@ -42,6 +42,8 @@ pub(crate) trait Connection: Send + Sync + 'static {
     fn peer_address(&self) -> SocketAddr;
     /// Whether this side dialled.
     fn dialled(&self) -> bool;
+    /// The id of the secret that both sides have proven to hold.
+    fn key_id(&self) -> &Arc<str>;
     /// Whether it can still be used.
     fn is_open(&self) -> bool;
     fn last_heard(&self) -> Instant;
@@ -139,6 +141,10 @@ impl Connection for Link {
 
     fn dialled(&self) -> bool {
         Self::dialled(self)
+    }
+
+    fn key_id(&self) -> &Arc<str> {
+        Self::key_id(self)
     }
 
     fn is_open(&self) -> bool {

@@ -191,8 +191,7 @@ async fn settle<C: Carrier>(
     stream: TcpStream,
     address: SocketAddr,
 ) {
-    let proven = candidate.proven;
-    match links.decide(&proven) {
+    match links.decide(&candidate.proven) {
         Ok(()) => {
             let (established, first, input) = candidate.accept();
             let socket = Socket {
@@ -203,7 +202,7 @@ async fn settle<C: Carrier>(
             links.install(established, socket, address, None);
         }
         Err(code) => {
-            tracing::debug!(%address, peer = %proven.peer, ?code, "a connection was refused");
+            tracing::debug!(%address, peer = %candidate.proven.peer, ?code, "a connection was refused");
             let time = links.local().limits.handshake_time;
             drop(links);
             refuse(candidate, stream, code, time).await;

@@ -278,6 +278,7 @@ impl Acceptor {
             peer: peer.hello.node,
             lane: peer.lane,
             replaces: peer.hello.replaces,
+            key_id: peer.schedule.key_id().to_owned(),
         };
         self.state = State::Proven(peer, now);
         Ok(proven)

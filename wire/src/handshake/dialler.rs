@@ -261,6 +261,11 @@ impl Dialler {
                     key_id: schedule.key_id().to_owned(),
                 }
             }
+            (RefusalCode::Denied, _, State::AwaitProof { schedule, .. }) => {
+                HandshakeError::Denied {
+                    key_id: schedule.key_id().to_owned(),
+                }
+            }
             (RefusalCode::WrongNode, Some(meant), _) => {
                 HandshakeError::WrongNode { meant, found: None }
             }

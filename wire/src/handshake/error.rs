@@ -125,6 +125,14 @@ pub enum HandshakeError {
         /// The time that it has.
         seconds: u64,
     },
+    /// The acceptor's policy says no.
+    #[error(
+        "denied by policy: the other side's lets nobody connect so under the key id `{key_id}`; name it in an `[[allow]]` table there, or use another secret"
+    )]
+    Denied {
+        /// The id of the secret that was used.
+        key_id: String,
+    },
     /// The acceptor refused for a reason of its own.
     #[error("the other side refused: {0}")]
     Refused(RefusalCode),
@@ -153,6 +161,7 @@ impl HandshakeError {
             Self::NoCommonKey { .. } => RefusalCode::NoCommonKey,
             Self::WrongSecret { .. } => RefusalCode::WrongProof,
             Self::WrongNode { .. } => RefusalCode::WrongNode,
+            Self::Denied { .. } => RefusalCode::Denied,
             Self::SelfDial => RefusalCode::SelfDial,
             Self::Feature(bit) => RefusalCode::Feature(*bit),
             Self::Field(tag) => RefusalCode::Field(*tag),

@@ -133,7 +133,7 @@ impl PeerLimits {
 }
 
 /// The dialler has proven itself: who it is, before the acceptor says yes or no.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Proven {
     /// The node that dialled.
@@ -142,6 +142,8 @@ pub struct Proven {
     pub lane: Lane,
     /// The connection that the dialler means to replace by this one.
     pub replaces: Option<ConnectionId>,
+    /// The id of the secret that it has proven to hold.
+    pub key_id: String,
 }
 
 /// A handshake that is done: both sides have proven themselves and agree on all of this.

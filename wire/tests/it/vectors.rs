@@ -234,7 +234,7 @@ fn frames_are_as_recorded() {
         out.extend_from_slice(&[6, 7, 8, 9]);
     });
     frame(&mut out, "abort", Abort::encode);
-    for number in 1..=5 {
+    for number in 1..=6 {
         let reason = CloseReason::from_number(number);
         frame(
             &mut out,

@@ -53,6 +53,7 @@ pub(crate) struct BulkLink {
     peer: NodeId,
     peer_address: SocketAddr,
     dialled: bool,
+    key_id: Arc<str>,
     payload_max: usize,
     /// Bytes of items that wait for the peer, over all its subscriptions.
     waiting: AtomicUsize,
@@ -151,6 +152,7 @@ impl BulkLink {
             peer: established.peer,
             peer_address,
             dialled: established.dialled,
+            key_id: established.key_id.as_str().into(),
             payload_max: established.peer_limits.payload,
             waiting: AtomicUsize::new(0),
             waiting_max: limits.stream_queues,
@@ -232,6 +234,10 @@ impl Connection for BulkLink {
 
     fn dialled(&self) -> bool {
         self.dialled
+    }
+
+    fn key_id(&self) -> &Arc<str> {
+        &self.key_id
     }
 
     fn is_open(&self) -> bool {

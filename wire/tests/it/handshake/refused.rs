@@ -137,7 +137,10 @@ fn a_proven_dialler_can_be_refused_for_every_reason() {
         (RefusalCode::Crossed, "both sides dialled"),
         (RefusalCode::Busy, "too many connections"),
         (RefusalCode::Stopping, "shutting down"),
-        (RefusalCode::Denied, "policy"),
+        (
+            RefusalCode::Denied,
+            "denied by policy: the other side's lets nobody connect so under the key id `main`",
+        ),
     ] {
         let mut pair = Pair::usual();
         let hello = pair.dialler.poll_transmit().unwrap();
@@ -149,7 +152,13 @@ fn a_proven_dialler_can_be_refused_for_every_reason() {
         pair.acceptor.refuse(code);
         let refusal = pair.acceptor.poll_transmit().unwrap();
         let error = pair.dialler_hears(&refusal).unwrap_err();
-        assert_eq!(error, HandshakeError::Refused(code));
+        let expected = match code {
+            RefusalCode::Denied => HandshakeError::Denied {
+                key_id: "main".to_owned(),
+            },
+            code => HandshakeError::Refused(code),
+        };
+        assert_eq!(error, expected);
         assert!(error.to_string().contains(text), "{error}");
     }
 }
