@@ -6,7 +6,7 @@
 //!                 stream                         who publishes what to whom, on the bulk lane
 //!   frames        frame, coding                  what a session says
 //!   records       link, record, output, keys     frames, authenticated
-//!   handshakes    handshake, secret              who is there, and with what keys
+//!   handshakes    handshake, secret, keyring     who is there, and with what keys
 //!   ground        ident, limits, error
 //! ```
 //!
@@ -22,6 +22,7 @@ mod flow;
 pub mod frame;
 pub mod handshake;
 pub mod ident;
+pub mod keyring;
 pub mod keys;
 pub mod limits;
 mod link;
@@ -37,6 +38,7 @@ pub use crate::{
     code::{CloseReason, Code, EndCode, Failure},
     encoding::{Blob, Encoding},
     ident::{ConnectionId, Lane, Name, NodeId},
+    keyring::Keyring,
     limits::Limits,
     secret::Secret,
     session::Kind,

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
+use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -126,11 +127,11 @@ impl Secret {
             Some(SECRET_LEN),
         )
         .expect("the constants above are within argon2's bounds");
-        let mut bytes = [0; SECRET_LEN];
+        let mut bytes = Zeroizing::new([0; SECRET_LEN]);
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(text.as_bytes(), ARGON2_SALT, &mut bytes)
+            .hash_password_into(text.as_bytes(), ARGON2_SALT, &mut *bytes)
             .expect("argon2 refuses only lengths, and these are within its bounds");
-        Self::from_bytes(PASSPHRASE_ID, bytes)
+        Self::from_bytes(PASSPHRASE_ID, *bytes)
     }
 
     /// A secret of 32 random bytes.
@@ -160,6 +161,11 @@ impl Secret {
         &self.0.id
     }
 
+    /// Whether a person chose it; see [`PASSPHRASE_ID`].
+    pub fn is_passphrase(&self) -> bool {
+        self.id() == PASSPHRASE_ID
+    }
+
     pub(crate) fn bytes(&self) -> &[u8; SECRET_LEN] {
         &self.0.bytes
     }
@@ -172,6 +178,15 @@ pub(crate) fn is_key_id(id: &[u8]) -> bool {
             .iter()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
+
+/// The same id and the same bytes; compares these in a time that says nothing about them.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id && bool::from(self.0.bytes.ct_eq(&other.0.bytes))
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
