@@ -27,10 +27,10 @@ const HELD_MAX: Duration = Duration::from_secs(60);
 const PACE: Duration = Duration::from_millis(50);
 
 /// Where an answer goes.
-pub(crate) type Reply<R> = Box<dyn FnOnce(R) + Send>;
+pub type Reply<R> = Box<dyn FnOnce(R) + Send>;
 
 /// The table, and the questions that wait.
-pub(crate) struct Desk<S = MemoryStore> {
+pub struct Desk<S = MemoryStore> {
     table: Table<S>,
     watches: FxHashMap<NodeId, Held<Watch, WatchReply>>,
     registrations: FxHashMap<NodeId, Registration>,
@@ -56,7 +56,7 @@ struct Registration {
 }
 
 impl<S: Store> Desk<S> {
-    pub(crate) fn new(table: Table<S>, now: Instant) -> Self {
+    pub fn new(table: Table<S>, now: Instant) -> Self {
         Self {
             told: table.news(),
             table,
@@ -69,11 +69,11 @@ impl<S: Store> Desk<S> {
         }
     }
 
-    pub(crate) fn table(&self) -> &Table<S> {
+    pub fn table(&self) -> &Table<S> {
         &self.table
     }
 
-    pub(crate) fn register(
+    pub fn register(
         &mut self,
         now: Instant,
         links: &impl Links,
@@ -99,7 +99,7 @@ impl<S: Store> Desk<S> {
         self.after_change(now, links);
     }
 
-    pub(crate) fn deregister(
+    pub fn deregister(
         &mut self,
         now: Instant,
         links: &impl Links,
@@ -117,7 +117,7 @@ impl<S: Store> Desk<S> {
         self.after_change(now, links);
     }
 
-    pub(crate) fn resolve(&mut self, now: Instant, msg: Resolve, reply: Reply<ResolveReply>) {
+    pub fn resolve(&mut self, now: Instant, msg: Resolve, reply: Reply<ResolveReply>) {
         let answer = self.table.resolve(&msg);
         if answer.recovering && answer.found.is_none() && msg.wait_ms > 0 {
             let until = held_until(now, msg.wait_ms);
@@ -127,7 +127,7 @@ impl<S: Store> Desk<S> {
         }
     }
 
-    pub(crate) fn list(
+    pub fn list(
         &mut self,
         now: Instant,
         links: &impl Links,
@@ -142,7 +142,7 @@ impl<S: Store> Desk<S> {
         }
     }
 
-    pub(crate) fn watch(
+    pub fn watch(
         &mut self,
         now: Instant,
         from: NodeId,
@@ -169,7 +169,7 @@ impl<S: Store> Desk<S> {
     }
 
     /// Lets time pass. To be called ten times a second.
-    pub(crate) fn tick(&mut self, now: Instant, links: &impl Links) {
+    pub fn tick(&mut self, now: Instant, links: &impl Links) {
         self.table.tick(now, links);
         self.decide_registrations(now, links);
         self.tell_watchers(now);

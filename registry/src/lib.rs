@@ -10,7 +10,9 @@
 //!
 //! The messages are in [`botzilla::directory::messages`].
 
-mod desk;
+// For those who look at it from outside: the simulation and the fuzz targets.
+#[doc(hidden)]
+pub mod desk;
 mod server;
 pub mod store;
 pub mod table;
