@@ -45,8 +45,7 @@ pub(crate) enum Plan {
 }
 
 pub(crate) struct RegistryPlan {
-    pub(crate) listen: String,
-    pub(crate) secret: String,
+    pub(crate) node: Box<NodeConfig>,
     pub(crate) fresh: bool,
 }
 
@@ -123,8 +122,7 @@ pub(crate) fn resolve(args: Args) -> Result<Plan, CliError> {
         }
         Command::Registry(registry) => {
             return Ok(Plan::Registry(RegistryPlan {
-                listen: address(&registry.listen)?,
-                secret: settings(common)?.secret()?,
+                node: Box::new(registry_node(&registry.listen, common)?),
                 fresh: registry.fresh,
             }));
         }
@@ -219,6 +217,11 @@ fn settings(common: Common) -> Result<Settings, CliError> {
         (settings.secret, settings.secret_file) = (None, common.secret_file);
     }
     Ok(settings)
+}
+
+fn registry_node(listen: &str, common: Common) -> Result<NodeConfig, CliError> {
+    let listen = address(listen)?;
+    Ok(NodeConfig::hosting_registry_from(&settings(common)?)?.listen(listen))
 }
 
 fn name(text: &str) -> Result<Name, CliError> {

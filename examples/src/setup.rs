@@ -25,7 +25,12 @@ pub fn registry_blocking() -> botzilla::Result<(String, String)> {
     if has_environment() {
         let settings = Settings::from_env()?;
         let registry = settings.registry.clone().unwrap_or_default();
-        return Ok((registry, settings.secret()?));
+        let keyring = settings.keyring()?;
+        let preferred = keyring
+            .secrets()
+            .first()
+            .map(|secret| secret.to_text().to_string());
+        return Ok((registry, preferred.unwrap_or_default()));
     }
     // Without an actix system on this thread the registry takes a thread of its own, and stays.
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;

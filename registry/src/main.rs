@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal, path::PathBuf};
 
-use botzilla::Settings;
+use botzilla::{NodeConfig, Settings};
 use botzilla_registry::Registry;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -15,7 +15,7 @@ struct Args {
     #[arg(long, value_name = "ADDR", default_value_t = Registry::default_address())]
     listen: String,
 
-    /// A file with the secret on its first line; otherwise BOTZILLA_SECRET, BOTZILLA_SECRET_FILE or
+    /// A file with a secret on each line, the preferred one first; otherwise BOTZILLA_SECRET, BOTZILLA_SECRET_FILE or
     /// botzilla.toml have it.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
@@ -46,7 +46,8 @@ async fn main() -> botzilla::Result<()> {
         }
         None => Settings::from_env()?,
     };
-    let mut registry = Registry::new(args.listen, settings.secret()?)?;
+    let node = NodeConfig::hosting_registry_from(&settings)?.listen(args.listen);
+    let mut registry = Registry::with(node);
     if args.fresh {
         registry = registry.fresh();
     }

@@ -1,13 +1,19 @@
 //! What a node needs to know before it starts: from code, from the environment, from a TOML file.
 
+mod private;
+mod secrets;
 mod settings;
 
 use std::{fmt, path::Path, time::Duration};
 
-use botzilla_wire::{Limits, Secret};
+use botzilla_wire::{Keyring, Limits, Secret};
 
+pub(crate) use self::secrets::SecretSource;
 use self::settings::{ENV_REGISTRY, positive};
-pub use self::settings::{LimitSettings, Settings};
+pub use self::{
+    secrets::{SecretTexts, read_secret_file},
+    settings::{LimitSettings, Settings},
+};
 use crate::{ConfigError, deadline::AS_LONG_AS_CAN_BE, link::is_endpoint};
 
 /// The registry's port.
@@ -27,7 +33,11 @@ pub const REGISTRY_PORT: u16 = 6985;
 #[derive(Clone)]
 pub struct NodeConfig {
     pub(crate) registry: RegistryAt,
+    /// As they were when this was made; none without a network.
     pub(crate) secrets: Vec<Secret>,
+    pub(crate) secret_source: SecretSource,
+    /// Accepted besides, whatever the source has.
+    pub(crate) also: Vec<Secret>,
     pub(crate) listen: String,
     pub(crate) advertise: Vec<String>,
     pub(crate) ask_time: Duration,
@@ -59,7 +69,7 @@ impl NodeConfig {
             .map_err(|reason| ConfigError::new("registry", reason))?;
         let secret =
             Secret::parse(secret.as_ref()).map_err(|error| ConfigError::new("secret", error))?;
-        Ok(Self::with(RegistryAt::Address(registry), secret))
+        Ok(Self::with(RegistryAt::Address(registry), &secret.into()))
     }
 
     /// A node that hosts the registry itself; `botzilla_registry` spawns it there.
@@ -70,7 +80,7 @@ impl NodeConfig {
     pub fn hosting_registry(secret: impl AsRef<str>) -> Result<Self, ConfigError> {
         let secret =
             Secret::parse(secret.as_ref()).map_err(|error| ConfigError::new("secret", error))?;
-        Ok(Self::with(RegistryAt::Here, secret))
+        Ok(Self::with(RegistryAt::Here, &secret.into()))
     }
 
     /// A node without a network: its components find each other, and nobody else finds them. It needs
@@ -79,14 +89,33 @@ impl NodeConfig {
         Self::of(RegistryAt::Nowhere, Vec::new())
     }
 
-    fn with(registry: RegistryAt, secret: Secret) -> Self {
-        Self::of(registry, vec![secret])
+    /// A node that hosts the registry itself, with the secrets of settings that were read before. What
+    /// else is in them is for the robot's other nodes.
+    ///
+    /// # Errors
+    ///
+    /// There is no secret, or it can't be used.
+    pub fn hosting_registry_from(settings: &Settings) -> Result<Self, ConfigError> {
+        Self::from_secrets(RegistryAt::Here, settings)
+    }
+
+    fn from_secrets(registry: RegistryAt, settings: &Settings) -> Result<Self, ConfigError> {
+        let (keyring, source) = settings.secrets()?;
+        let mut config = Self::with(registry, &keyring);
+        config.secret_source = source;
+        Ok(config)
+    }
+
+    fn with(registry: RegistryAt, keyring: &Keyring) -> Self {
+        Self::of(registry, keyring.secrets().to_vec())
     }
 
     fn of(registry: RegistryAt, secrets: Vec<Secret>) -> Self {
         Self {
             registry,
             secrets,
+            secret_source: SecretSource::Given,
+            also: Vec::new(),
             listen: "0.0.0.0:0".to_owned(),
             advertise: Vec::new(),
             ask_time: Duration::from_secs(5),
@@ -129,8 +158,9 @@ impl NodeConfig {
                  (`botzilla registry` runs one)",
             )
         })?;
-        let secret = settings.secret()?;
-        let mut config = Self::new(registry, secret)?;
+        let registry =
+            registry_address(registry).map_err(|reason| ConfigError::new("registry", reason))?;
+        let mut config = Self::from_secrets(RegistryAt::Address(registry), &settings)?;
         if let Some(listen) = settings.listen {
             config = config.listen(listen);
         }
@@ -189,16 +219,39 @@ impl NodeConfig {
         self
     }
 
-    /// Another secret that this node accepts as well.
+    /// Another secret that this node accepts as well, whatever else it holds.
     ///
     /// # Errors
     ///
-    /// The secret can't be one.
+    /// The secret can't be one, or has the id of another that the node holds.
     pub fn also_accept(mut self, secret: impl AsRef<str>) -> Result<Self, ConfigError> {
         let secret =
             Secret::parse(secret.as_ref()).map_err(|error| ConfigError::new("secret", error))?;
-        self.secrets.push(secret);
+        let mut held = Keyring::default();
+        for secret in self.secrets.iter().chain([&secret]) {
+            held.add(secret.clone())
+                .map_err(|error| ConfigError::new("secret", error))?;
+        }
+        self.secrets = held.secrets().to_vec();
+        self.also.push(secret);
         Ok(self)
+    }
+
+    /// The secrets as they are now, if they can have changed since this was made. Reads files.
+    ///
+    /// # Errors
+    ///
+    /// They can't be read or used, or one of a file has the id of one that was given besides.
+    pub(crate) fn secrets_now(&self) -> Result<Option<Keyring>, ConfigError> {
+        let Some(mut keyring) = self.secret_source.read()? else {
+            return Ok(None);
+        };
+        for secret in &self.also {
+            keyring
+                .add(secret.clone())
+                .map_err(|error| ConfigError::new("secret", error))?;
+        }
+        Ok(Some(keyring))
     }
 
     /// The bounds on queues and sizes.

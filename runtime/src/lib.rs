@@ -41,6 +41,7 @@ mod node;
 mod open;
 mod program;
 mod reference;
+mod reload;
 mod restart;
 mod routes;
 mod seat;
@@ -54,14 +55,14 @@ mod watchdog;
 mod wheel;
 
 pub use attributes::{component, data, handler, main, message, on_start, on_stop};
-pub use botzilla_wire::{Blob, Limits, NodeId};
+pub use botzilla_wire::{Blob, Keyring, Limits, NodeId};
 
 pub use crate::{
     answer::{Answer, Later, Replier},
     ask::Ask,
     broadcast::{Broadcast, BroadcastFailure, BroadcastReport, Unreached},
     component::{Component, Handler, HookError},
-    config::{LimitSettings, NodeConfig, REGISTRY_PORT, Settings},
+    config::{LimitSettings, NodeConfig, REGISTRY_PORT, SecretTexts, Settings, read_secret_file},
     context::{Ctx, Task},
     counters::RouteReport,
     error::{CallError, ConfigError, Error, Reason, Result, SpawnError, StartError, TryTellError},

@@ -54,12 +54,17 @@ pub fn main<O: Outcome>(program: impl AsyncFnOnce() -> O) -> ExitCode {
 /// Whether the process is a program of [`main`]'s.
 static IS_OURS: AtomicBool = AtomicBool::new(false);
 
+/// Whether the process is one whose signals are ours to answer.
+pub(crate) fn is_ours() -> bool {
+    IS_OURS.load(Ordering::Relaxed)
+}
+
 /// Sends the log to stderr, if this is a program of [`main`]'s and it logs nowhere itself: warnings
 /// (a registry that isn't there, a component that blocks its thread), or what `RUST_LOG` asks for.
 ///
 /// Called when a node starts, for a program that sets up a log of its own does so before that.
 pub(crate) fn log_if_nobody_does() {
-    if !IS_OURS.load(Ordering::Relaxed) || tracing::dispatcher::has_been_set() {
+    if !is_ours() || tracing::dispatcher::has_been_set() {
         return;
     }
     let filter = EnvFilter::builder()

@@ -12,8 +12,8 @@ use crate::secret::{PASSPHRASE_ID, Secret, SecretError};
 /// How many secrets a node may hold: as many as a hello can name.
 pub const KEYS_MAX: usize = 16;
 
-/// One or more secrets, the preferred one first. No two have the same id.
-#[derive(Clone)]
+/// Secrets, the preferred one first. No two have the same id.
+#[derive(Clone, Default)]
 pub struct Keyring(Vec<Secret>);
 
 /// Why texts are no keyring. Never shows one of them.

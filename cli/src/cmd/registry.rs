@@ -17,12 +17,8 @@ pub(crate) struct Serving {
 }
 
 pub(crate) async fn start(plan: RegistryPlan) -> Result<(Report, Serving), CliError> {
-    let RegistryPlan {
-        listen,
-        secret,
-        fresh,
-    } = plan;
-    let mut registry = Registry::new(listen, secret)?;
+    let RegistryPlan { node, fresh } = plan;
+    let mut registry = Registry::with(*node);
     if fresh {
         registry = registry.fresh();
     }

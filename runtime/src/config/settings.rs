@@ -6,9 +6,13 @@ use std::{
     time::Duration,
 };
 
-use botzilla_wire::Limits;
+use botzilla_wire::{Keyring, Limits};
 use serde::Deserialize;
 
+use super::{
+    private::PrivateFile,
+    secrets::{SecretSource, SecretTexts, read_file},
+};
 use crate::ConfigError;
 
 /// The file that `Node::from_env` reads if it is there and `BOTZILLA_CONFIG` names no other.
@@ -25,7 +29,7 @@ const ENV_ADVERTISE: &str = "BOTZILLA_ADVERTISE";
 ///
 /// ```toml
 /// registry = "192.168.1.10:6985"
-/// secret_file = "/etc/botzilla/secret"   # or: secret = "bz1:.."
+/// secret_file = "/etc/botzilla/secret"   # or: secret = "bz1:..", or a list of several
 /// listen = "0.0.0.0:7001"
 /// advertise = ["robot.local:7001"]
 /// ask_time_ms = 5000
@@ -41,9 +45,10 @@ const ENV_ADVERTISE: &str = "BOTZILLA_ADVERTISE";
 pub struct Settings {
     /// Where the registry is, `host:port`.
     pub registry: Option<String>,
-    /// The secret itself.
-    pub secret: Option<String>,
-    /// A file whose first line is the secret.
+    /// The secret itself, or several: the first is the preferred one, all are accepted. A file with it
+    /// must be closed to other users of the machine.
+    pub secret: Option<SecretTexts>,
+    /// A file with a secret on each line, the preferred one first, closed to other users of the machine.
     pub secret_file: Option<PathBuf>,
     /// The address to listen on.
     pub listen: Option<String>,
@@ -211,7 +216,9 @@ impl Settings {
             (settings.secret, settings.secret_file) = (None, Some(file.into()));
         }
         if let Some(secret) = variable(ENV_SECRET)? {
-            (settings.secret, settings.secret_file) = (Some(secret), None);
+            let secret = zeroize::Zeroizing::new(secret);
+            let secrets = SecretTexts::separated(&secret);
+            (settings.secret, settings.secret_file) = (Some(secrets), None);
         }
         if let Some(listen) = variable(ENV_LISTEN)? {
             settings.listen = Some(listen);
@@ -231,11 +238,21 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// It can't be read, isn't TOML, or has a key that doesn't exist.
+    /// It can't be read, isn't TOML, or has a key that doesn't exist; or there is a secret in it, and
+    /// other users of the machine may read it.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| unreadable("the configuration file", path, &error))?;
-        toml::from_str(&text).map_err(|error| {
+        const WHAT: &str = "the configuration file";
+        let file = PrivateFile::read(WHAT, path)?;
+        let mut settings = Self::parse(&file.text, path)?;
+        if let Some(secrets) = &mut settings.secret {
+            file.check(WHAT, path)?;
+            secrets.are_in(path);
+        }
+        Ok(settings)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
             let line = error
                 .span()
                 .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
@@ -244,20 +261,40 @@ impl Settings {
         })
     }
 
-    /// The secret, wherever it is.
+    /// The secrets, wherever they are: of the settings themselves, or of their file.
     ///
     /// # Errors
     ///
-    /// There is none, or its file can't be read.
-    pub fn secret(&self) -> Result<String, ConfigError> {
+    /// There is none, one of them is none, or their file can't be read or is open to others.
+    pub fn keyring(&self) -> Result<Keyring, ConfigError> {
+        self.secrets().map(|(keyring, _)| keyring)
+    }
+
+    /// The secrets, wherever they are, and where to read them again.
+    ///
+    /// # Errors
+    ///
+    /// There is none, one of them is none, or their file can't be read or is open to others.
+    pub(crate) fn secrets(&self) -> Result<(Keyring, SecretSource), ConfigError> {
         match (&self.secret, &self.secret_file) {
-            (Some(secret), _) => Ok(secret.clone()),
-            (None, Some(path)) => std::fs::read_to_string(path)
-                .map(|text| text.lines().next().unwrap_or_default().to_owned())
-                .map_err(|error| unreadable("the secret's file", path, &error)),
+            (Some(secrets), _) => Ok((secrets.keyring("secret")?, secrets.source())),
+            (None, Some(path)) => Ok((read_file(path)?, SecretSource::File(path.clone()))),
             (None, None) => Err(ConfigError::new(
                 ENV_SECRET,
                 "not set; every node and the registry share one secret: `botzilla keygen` makes it",
+            )),
+        }
+    }
+}
+
+impl Settings {
+    /// The secrets of a file that had some.
+    pub(super) fn secret_in(&self, path: &Path) -> Result<Keyring, ConfigError> {
+        match &self.secret {
+            Some(secrets) => secrets.keyring(&format!("secret in {}", path.display())),
+            None => Err(ConfigError::new(
+                format!("the configuration file {}", path.display()),
+                "has no `secret` any more; put it back, or restart the program with another",
             )),
         }
     }
@@ -267,18 +304,11 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("registry", &self.registry)
-            .field("secret", &self.secret.as_ref().map(|_| "***"))
+            .field("secret", &self.secret)
             .field("secret_file", &self.secret_file)
             .field("listen", &self.listen)
             .finish_non_exhaustive()
     }
-}
-
-fn unreadable(what: &str, path: &Path, error: &std::io::Error) -> ConfigError {
-    ConfigError::new(
-        format!("{what} {}", path.display()),
-        format!("can't be read ({error}); check the path and who may read it"),
-    )
 }
 
 fn variable(name: &str) -> Result<Option<String>, ConfigError> {
@@ -333,7 +363,7 @@ mod tests {
             secret_file: Some("no/such/secret".into()),
             ..Settings::default()
         };
-        let error = settings.secret().unwrap_err().to_string();
+        let error = settings.secrets().unwrap_err().to_string();
         assert!(
             error.contains("no/such/secret") && error.contains("check"),
             "{error}"
@@ -406,7 +436,7 @@ mod tests {
     fn a_secret_never_shows_when_settings_are_printed() {
         let config = NodeConfig::new("a", "a very secret passphrase").unwrap();
         let settings = Settings {
-            secret: Some("hush".to_owned()),
+            secret: Some("hush".into()),
             ..Settings::default()
         };
         let printed = format!("{config:?} {settings:?}");

@@ -171,10 +171,6 @@ impl<C: Carrier> Links<C> {
 
     /// Changes that for handshakes that begin from now on. Those that have begun, and connections that
     /// are there, keep what they have.
-    #[allow(
-        dead_code,
-        reason = "what uses it comes next: reload of secrets, a network that requires encryption"
-    )]
     pub(crate) fn update_local(&self, change: impl FnOnce(&mut Local)) {
         change(Arc::make_mut(&mut self.local.write()));
     }

@@ -3,6 +3,7 @@
 mod blueprint;
 mod home;
 mod host;
+mod keys;
 mod place;
 mod shutdown;
 mod spawn;
@@ -34,7 +35,7 @@ pub(crate) use self::{
 use crate::{
     Blocked, CallError, Message, NodeConfig, Result, broadcast::Broadcast, conduit::Conduit,
     config::RegistryAt, deadline::Deadlines, directory::Directory, hosted::Hosted, link::Links,
-    reference::ComponentRef, stream::Hub, watchdog::Pulse,
+    reference::ComponentRef, reload::Reload, stream::Hub, watchdog::Pulse,
 };
 
 /// A handle of a node: cheap to clone, usable from any thread.
@@ -65,6 +66,7 @@ pub(crate) struct Inner {
     phase: Mutex<Phase>,
     /// Counts of connections that have ended, by route and direction.
     past: Mutex<crate::counters::Past>,
+    reload: Reload,
     /// Cancelled when the node is to go down, and when it is down.
     stopping: CancellationToken,
     stopped: CancellationToken,

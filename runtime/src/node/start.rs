@@ -18,7 +18,9 @@ use crate::{
     deadline::Deadlines,
     directory::Directory,
     link::{Host, Links, Settings},
-    program, service,
+    program,
+    reload::Reload,
+    service,
     stream::Hub,
     watchdog::Pulse,
 };
@@ -62,6 +64,7 @@ pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Re
             pulse: Pulse::of_this_thread(),
             phase: Mutex::new(Phase::Running),
             past: Mutex::default(),
+            reload: Reload::default(),
             stopping: CancellationToken::new(),
             stopped: CancellationToken::new(),
             threads: Mutex::default(),
@@ -70,6 +73,7 @@ pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Re
         }
     }));
     node.0.deadlines.keep().map_err(StartError::Thread)?;
+    node.begin_reload()?;
     if let Some(listener) = listener {
         node.0.links.listen(listener)?;
     }
