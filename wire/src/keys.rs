@@ -6,6 +6,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+pub use crate::noise::NoiseKeys;
+
 /// The length of a record's tag, in bytes.
 pub const TAG_LEN: usize = 32;
 
@@ -53,7 +55,32 @@ impl fmt::Debug for MacKey {
     }
 }
 
-/// The keys of one connection's records, one a direction.
+/// What one connection's records are protected with.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each connection, and a box would be one step more to each tag's key"
+)]
+#[non_exhaustive]
+pub enum Keys {
+    /// A key for each direction's tags.
+    Mac(RecordKeys),
+    /// Both directions' ciphers.
+    Noise(NoiseKeys),
+}
+
+impl Keys {
+    /// The keys of tags, if records are readable and carry one.
+    #[must_use]
+    pub fn mac(&self) -> Option<&RecordKeys> {
+        match self {
+            Self::Mac(keys) => Some(keys),
+            Self::Noise(_) => None,
+        }
+    }
+}
+
+/// The keys of one connection's tags, one a direction.
 #[derive(Clone)]
 pub struct RecordKeys {
     seal: MacKey,

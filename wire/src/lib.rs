@@ -6,6 +6,7 @@
 //!                 stream                         who publishes what to whom, on the bulk lane
 //!   frames        frame, coding                  what a session says
 //!   records       link, record, output, keys     frames, authenticated
+//!                 noise                          frames, encrypted
 //!   handshakes    handshake, secret, keyring     who is there, and with what keys
 //!   ground        ident, limits, error
 //! ```
@@ -26,6 +27,7 @@ pub mod keyring;
 pub mod keys;
 pub mod limits;
 mod link;
+mod noise;
 pub mod output;
 pub mod record;
 pub mod route;

@@ -99,6 +99,14 @@ impl Output {
         pieces.chain([&self.small[self.covered.max(start)..]])
     }
 
+    /// Takes back all since the mark.
+    pub(crate) fn rewind_to(&mut self, mark: &Mark) {
+        self.small.truncate(mark.start);
+        self.pieces.truncate(mark.pieces);
+        self.covered = mark.covered;
+        self.large = mark.large;
+    }
+
     /// Appends bytes without copying them.
     pub(crate) fn push_large(&mut self, bytes: Bytes) {
         if bytes.is_empty() {

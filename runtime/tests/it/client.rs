@@ -224,7 +224,13 @@ impl Forger {
     pub(crate) fn record(&mut self, body: &[u8]) -> Vec<u8> {
         let mut record = u32::try_from(body.len()).unwrap().to_le_bytes().to_vec();
         record.extend_from_slice(body);
-        let tag = self.established.keys.seal_key().tag(self.next, &[&record]);
+        let tag = self
+            .established
+            .keys
+            .mac()
+            .unwrap()
+            .seal_key()
+            .tag(self.next, &[&record]);
         self.next += 1;
         record.extend_from_slice(&tag);
         record

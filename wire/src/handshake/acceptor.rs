@@ -8,11 +8,12 @@ use super::{
     Established, HandshakeError, Local, Mode, PeerLimits, Proven, RefusalCode,
     hello::Hello,
     message::{Inbox, KIND_DIALLER_HELLO, Message},
-    proof::{Role, Schedule, Transcript},
+    proof::{Hellos, NoiseInputs, Protection, Role, Schedule, Transcript},
 };
 use crate::{
     encoding::Encoding,
     ident::{Features, Lane},
+    noise::Cipher,
     secret::Secret,
 };
 
@@ -30,6 +31,7 @@ pub struct Acceptor {
     inbox: Inbox,
     outbox: Option<Bytes>,
     transcript: Transcript,
+    noise: NoiseInputs,
     state: State,
 }
 
@@ -38,8 +40,8 @@ enum State {
     AwaitHello,
     /// Message 2 is out, 3 is due.
     AwaitProof(Box<Peer>),
-    /// Message 3 was right; the owner decides.
-    Proven(Box<Peer>, Instant),
+    /// Message 3 was right; the owner decides whether 4 leaves.
+    Proven(Box<Peer>, Bytes, Instant),
     Done,
     Failed(HandshakeError),
 }
@@ -64,9 +66,20 @@ impl Acceptor {
             inbox: Inbox::new(local.limits.handshake_bytes),
             outbox: None,
             transcript: Transcript::default(),
+            noise: NoiseInputs {
+                rekey_after: local.rekey_after,
+                ephemeral: None,
+            },
             state: State::AwaitHello,
             local: local.clone(),
         }
+    }
+
+    /// Noise mode's ephemeral key, for golden vectors: a connection that is to protect anything draws
+    /// its own.
+    #[doc(hidden)]
+    pub fn fix_ephemeral_key_for_testing_only(&mut self, key: [u8; 32]) {
+        self.noise.ephemeral = Some(key);
     }
 
     /// What is to be sent next.
@@ -103,25 +116,25 @@ impl Acceptor {
     /// If the peer isn't proven, or was answered already: [`receive`](Self::receive) has to return
     /// a [`Proven`] first, and that happens once.
     pub fn accept(&mut self) -> Established {
-        let State::Proven(peer, at) = std::mem::replace(&mut self.state, State::Done) else {
+        let State::Proven(peer, proof, at) = std::mem::replace(&mut self.state, State::Done) else {
             panic!("accept comes once, after receive has returned Proven");
         };
-        self.outbox = Some(
-            peer.schedule
-                .prove(Role::Acceptor, peer.version, &mut self.transcript),
-        );
-        let (connection, keys) = peer.schedule.finish(Role::Acceptor, &self.transcript);
+        self.outbox = Some(proof);
+        let key_id = peer.schedule.key_id().to_owned();
+        let protection = peer.schedule.protection;
+        let (connection, keys) = peer.schedule.finish(&self.transcript);
         Established {
             peer: peer.hello.node,
             lane: peer.lane,
             connection,
             replaces: peer.hello.replaces,
             version: peer.version,
-            mode: Mode::Mac,
+            mode: protection.mode(),
+            cipher: protection.cipher(),
             features: peer.features,
             encodings: peer.encodings,
             dialled: false,
-            key_id: peer.schedule.key_id().to_owned(),
+            key_id,
             keys,
             peer_limits: peer.hello.windows,
             at,
@@ -185,9 +198,7 @@ impl Acceptor {
         self.check_who(&hello)?;
         let features = self.choose_features(&hello)?;
         let encodings = self.choose_encodings(&hello)?;
-        if !hello.modes.contains(&(Mode::Mac as u8)) {
-            return Err(HandshakeError::NoCommonMode);
-        }
+        let protection = self.choose_protection(&hello)?;
         let secret = self.choose_secret(&hello)?;
         let answer = Hello {
             nonce: self.nonce,
@@ -195,7 +206,12 @@ impl Acceptor {
             meant: None,
             lane: None,
             key_ids: vec![secret.id().to_owned()],
-            modes: vec![Mode::Mac as u8],
+            modes: vec![protection.mode().number()],
+            ciphers: protection
+                .cipher()
+                .map(Cipher::number)
+                .into_iter()
+                .collect(),
             encodings: encodings.clone(),
             features,
             windows: PeerLimits::on(lane, &self.local.limits),
@@ -207,8 +223,19 @@ impl Acceptor {
         });
         self.transcript.add(&message.bytes);
         self.transcript.add(&answer);
+        let hellos = Hellos {
+            first: &message.bytes,
+            second: &answer,
+            protection,
+        };
+        let schedule = Schedule::new(
+            Role::Acceptor,
+            secret,
+            &hellos,
+            &self.transcript,
+            &self.noise,
+        );
         self.outbox = Some(answer);
-        let schedule = Schedule::new(secret, &self.transcript);
         self.state = State::AwaitProof(Box::new(Peer {
             hello,
             lane,
@@ -255,6 +282,25 @@ impl Acceptor {
         }
     }
 
+    /// The dialler's first mode that is ours too. For noise there has to be a cipher as well: AES-GCM
+    /// if both have it in hardware.
+    fn choose_protection(&self, hello: &Hello) -> Result<Protection, HandshakeError> {
+        let theirs = hello.known_modes();
+        let both = |cipher: &Cipher| {
+            hello.ciphers.contains(&cipher.number()) && self.local.ciphers.contains(cipher)
+        };
+        let cipher = [Cipher::AesGcm, Cipher::ChaChaPoly].into_iter().find(both);
+        let chosen = theirs.iter().find_map(|mode| match mode {
+            _ if !self.local.modes.contains(mode) => None,
+            Mode::Mac => Some(Protection::Mac),
+            Mode::Noise => cipher.map(Protection::Noise),
+        });
+        chosen.ok_or_else(|| HandshakeError::NoCommonMode {
+            ours: self.local.modes.clone(),
+            theirs,
+        })
+    }
+
     /// The first that the dialler prefers and we have.
     fn choose_secret(&self, hello: &Hello) -> Result<Secret, HandshakeError> {
         let ours = &self.local.secrets;
@@ -269,18 +315,20 @@ impl Acceptor {
     }
 
     fn on_proof(&mut self, now: Instant, message: &Message) -> Result<Proven, HandshakeError> {
-        let State::AwaitProof(peer) = std::mem::replace(&mut self.state, State::Done) else {
+        let State::AwaitProof(mut peer) = std::mem::replace(&mut self.state, State::Done) else {
             return Err(HandshakeError::Malformed("a proof came before its hello"));
         };
         peer.schedule
-            .verify(Role::Dialler, peer.version, message, &mut self.transcript)?;
+            .verify(peer.version, message, &mut self.transcript)?;
+        let version = peer.version;
+        let proof = peer.schedule.prove(version, &mut self.transcript)?;
         let proven = Proven {
             peer: peer.hello.node,
             lane: peer.lane,
             replaces: peer.hello.replaces,
             key_id: peer.schedule.key_id().to_owned(),
         };
-        self.state = State::Proven(peer, now);
+        self.state = State::Proven(peer, proof, now);
         Ok(proven)
     }
 }

@@ -8,7 +8,7 @@ use super::{
     Established, HandshakeError, Local, Mode, PeerLimits, RefusalCode,
     hello::{Hello, KEY_IDS_MAX},
     message::{Inbox, KIND_ACCEPTOR_HELLO, KIND_DIALLER_HELLO, KIND_REFUSAL, Message},
-    proof::{Role, Schedule, Transcript},
+    proof::{Hellos, NoiseInputs, Role, Schedule, Transcript},
 };
 use crate::ident::{ConnectionId, NodeId};
 
@@ -24,6 +24,9 @@ pub struct Dialler {
     inbox: Inbox,
     outbox: Option<Bytes>,
     transcript: Transcript,
+    /// Message 1, which noise mode binds the rest to.
+    first: Bytes,
+    noise: NoiseInputs,
     state: State,
 }
 
@@ -40,6 +43,9 @@ enum State {
     Done,
     Failed(HandshakeError),
 }
+
+const NOT_OFFERED: HandshakeError =
+    HandshakeError::Malformed("its choices are not what was offered");
 
 impl Dialler {
     /// Starts a handshake with the node `expect`, or with whoever answers.
@@ -60,7 +66,12 @@ impl Dialler {
             meant: expect,
             lane: Some(local.lane),
             key_ids: ids.map(|secret| secret.id().to_owned()).collect(),
-            modes: vec![Mode::Mac as u8],
+            modes: local.modes.iter().map(|mode| mode.number()).collect(),
+            ciphers: if local.modes.contains(&Mode::Noise) {
+                local.ciphers.iter().map(|cipher| cipher.number()).collect()
+            } else {
+                Vec::new()
+            },
             encodings: local.encodings.clone(),
             features: local.features,
             windows: PeerLimits::on(local.lane, &local.limits),
@@ -73,11 +84,23 @@ impl Dialler {
             hello,
             deadline: now + local.limits.handshake_time,
             inbox: Inbox::new(local.limits.handshake_bytes),
-            outbox: Some(first),
+            outbox: Some(first.clone()),
             transcript,
+            first,
+            noise: NoiseInputs {
+                rekey_after: local.rekey_after,
+                ephemeral: None,
+            },
             state: State::AwaitHello,
             local: local.clone(),
         }
+    }
+
+    /// Noise mode's ephemeral key, for golden vectors: a connection that is to protect anything draws
+    /// its own.
+    #[doc(hidden)]
+    pub fn fix_ephemeral_key_for_testing_only(&mut self, key: [u8; 32]) {
+        self.noise.ephemeral = Some(key);
     }
 
     /// What is to be sent next.
@@ -157,18 +180,35 @@ impl Dialler {
             });
         }
         let theirs = Hello::parse(message.body())?;
-        let (key_id, _mode) = theirs.choice()?;
+        let (key_id, protection) = theirs.choice()?;
         self.check(&theirs)?;
-        let not_offered = HandshakeError::Malformed("its choices are not what was offered");
         let offered = self.local.secrets.iter().take(KEY_IDS_MAX);
         let secret = offered
             .into_iter()
             .find(|s| s.id() == key_id)
-            .ok_or(not_offered)?
+            .ok_or(NOT_OFFERED)?
             .clone();
+        let mode_is_offered = self.hello.modes.contains(&protection.mode().number());
+        let cipher_is_offered = protection
+            .cipher()
+            .is_none_or(|cipher| self.hello.ciphers.contains(&cipher.number()));
+        if !mode_is_offered || !cipher_is_offered {
+            return Err(NOT_OFFERED);
+        }
         self.transcript.add(&message.bytes);
-        let schedule = Schedule::new(secret, &self.transcript);
-        self.outbox = Some(schedule.prove(Role::Dialler, version, &mut self.transcript));
+        let hellos = Hellos {
+            first: &self.first,
+            second: &message.bytes,
+            protection,
+        };
+        let mut schedule = Schedule::new(
+            Role::Dialler,
+            secret,
+            &hellos,
+            &self.transcript,
+            &self.noise,
+        );
+        self.outbox = Some(schedule.prove(version, &mut self.transcript)?);
         self.state = State::AwaitProof {
             schedule,
             theirs: Box::new(theirs),
@@ -205,35 +245,36 @@ impl Dialler {
             .iter()
             .all(|encoding| ours.encodings.contains(encoding));
         if theirs.encodings.is_empty() || !chosen || !ours.features.contains(theirs.features) {
-            return Err(HandshakeError::Malformed(
-                "its choices are not what was offered",
-            ));
+            return Err(NOT_OFFERED);
         }
         Ok(())
     }
 
     fn on_proof(&mut self, now: Instant, message: &Message) -> Result<Established, HandshakeError> {
         let State::AwaitProof {
-            schedule,
+            mut schedule,
             theirs,
             version,
         } = std::mem::replace(&mut self.state, State::Done)
         else {
             return Err(HandshakeError::Malformed("a proof came before its hello"));
         };
-        schedule.verify(Role::Acceptor, version, message, &mut self.transcript)?;
-        let (connection, keys) = schedule.finish(Role::Dialler, &self.transcript);
+        schedule.verify(version, message, &mut self.transcript)?;
+        let key_id = schedule.key_id().to_owned();
+        let protection = schedule.protection;
+        let (connection, keys) = schedule.finish(&self.transcript);
         Ok(Established {
             peer: theirs.node,
             lane: self.local.lane,
             connection,
             replaces: self.hello.replaces,
             version,
-            mode: Mode::Mac,
+            mode: protection.mode(),
+            cipher: protection.cipher(),
             features: theirs.features,
             encodings: theirs.encodings,
             dialled: true,
-            key_id: schedule.key_id().to_owned(),
+            key_id,
             keys,
             peer_limits: theirs.windows,
             at: now,
@@ -272,7 +313,10 @@ impl Dialler {
             (RefusalCode::SelfDial, ..) => HandshakeError::SelfDial,
             (RefusalCode::Feature(bit), ..) => HandshakeError::Feature(bit),
             (RefusalCode::Field(tag), ..) => HandshakeError::Field(tag),
-            (RefusalCode::NoCommonMode, ..) => HandshakeError::NoCommonMode,
+            (RefusalCode::NoCommonMode(required), ..) => HandshakeError::NoCommonMode {
+                ours: self.local.modes.clone(),
+                theirs: Mode::from_number(required).into_iter().collect(),
+            },
             (RefusalCode::NoCommonEncoding, ..) => HandshakeError::NoCommonEncoding,
             (code, ..) => HandshakeError::Refused(code),
         }

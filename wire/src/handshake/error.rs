@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::RefusalCode;
+use super::{Mode, RefusalCode};
 use crate::ident::NodeId;
 
 /// The protocol versions that a side speaks, both ends included.
@@ -102,9 +102,14 @@ pub enum HandshakeError {
         "field {0} of the handshake is required and not known to both; update the older of the two"
     )]
     Field(u8),
-    /// No way of protecting records in common.
-    #[error("no way of protecting records in common; give both sides the same encryption setting")]
-    NoCommonMode,
+    /// No way of protecting records in common: one side requires encryption, the other takes none.
+    #[error("{}", NoMode { ours, theirs })]
+    NoCommonMode {
+        /// What this side takes.
+        ours: Vec<Mode>,
+        /// What the other side takes, as far as it is known.
+        theirs: Vec<Mode>,
+    },
     /// No payload encoding in common.
     #[error("no payload encoding in common; update the older of the two")]
     NoCommonEncoding,
@@ -133,6 +138,9 @@ pub enum HandshakeError {
         /// The id of the secret that was used.
         key_id: String,
     },
+    /// This side can't go on.
+    #[error("this node can't shake hands: {0}")]
+    Unable(&'static str),
     /// The acceptor refused for a reason of its own.
     #[error("the other side refused: {0}")]
     Refused(RefusalCode),
@@ -165,10 +173,14 @@ impl HandshakeError {
             Self::SelfDial => RefusalCode::SelfDial,
             Self::Feature(bit) => RefusalCode::Feature(*bit),
             Self::Field(tag) => RefusalCode::Field(*tag),
-            Self::NoCommonMode => RefusalCode::NoCommonMode,
+            Self::NoCommonMode { ours, .. } => RefusalCode::NoCommonMode(match ours[..] {
+                [only] => only.number(),
+                _ => 0,
+            }),
             Self::NoCommonEncoding => RefusalCode::NoCommonEncoding,
             Self::TooSlow { .. } => RefusalCode::TooSlow,
             Self::Reflected | Self::Malformed(_) | Self::TooLong { .. } => RefusalCode::Malformed,
+            Self::Unable(_) => RefusalCode::Busy,
             Self::Refused(code) => *code,
         })
     }
@@ -213,5 +225,27 @@ impl fmt::Display for Found<'_> {
             Some(node) => write!(f, "{node} is there"),
             None => f.write_str("another one is there"),
         }
+    }
+}
+
+struct NoMode<'a> {
+    ours: &'a [Mode],
+    theirs: &'a [Mode],
+}
+
+impl fmt::Display for NoMode<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.ours, self.theirs) {
+            ([Mode::Noise], _) => {
+                "this node requires encryption (its own `security = \"noise\"`, or its registry's), and the other \
+                 side doesn't take it; there, remove `security = \"hmac\"` (BOTZILLA_SECURITY) or set it to \"noise\", \
+                 and update it if it is older"
+            }
+            ([Mode::Mac], [Mode::Noise]) => {
+                "the other side requires encryption, and this node has `security = \"hmac\"` (BOTZILLA_SECURITY); \
+                 remove that or set it to \"noise\""
+            }
+            _ => "no way of protecting records in common; give both sides the same `security`, or update the older of the two",
+        })
     }
 }

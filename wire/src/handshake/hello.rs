@@ -5,10 +5,12 @@ use bytes::Bytes;
 use super::{
     HandshakeError, Mode, PeerLimits, VersionRange,
     message::{Builder, Fields, KIND_ACCEPTOR_HELLO, KIND_DIALLER_HELLO},
+    proof::Protection,
 };
 use crate::{
     encoding::Encoding,
     ident::{ConnectionId, Features, Lane, NodeId},
+    noise::Cipher,
     secret::is_key_id,
 };
 
@@ -39,6 +41,8 @@ pub(super) struct Hello {
     pub(super) key_ids: Vec<String>,
     /// Numbers, as they may be of a later version.
     pub(super) modes: Vec<u8>,
+    /// For noise mode; numbers likewise.
+    pub(super) ciphers: Vec<u8>,
     /// Those that are known.
     pub(super) encodings: Vec<Encoding>,
     pub(super) features: Features,
@@ -68,9 +72,11 @@ impl Hello {
             ids.extend_from_slice(id.as_bytes());
         }
         let encodings: Vec<u8> = self.encodings.iter().map(|e| e.number()).collect();
-        out.field(KEY_IDS, &ids)
-            .field(MODES, &self.modes)
-            .field(ENCODINGS, &encodings)
+        out.field(KEY_IDS, &ids).field(MODES, &self.modes);
+        if !self.ciphers.is_empty() {
+            out.field(CIPHERS, &self.ciphers);
+        }
+        out.field(ENCODINGS, &encodings)
             .field(FEATURES, &self.features.0.to_le_bytes())
             .field(WINDOWS, &encode_windows(&self.windows));
         if let Some(replaces) = self.replaces {
@@ -83,7 +89,7 @@ impl Hello {
         let (mut nonce, mut node, mut meant, mut lane, mut replaces) =
             (None, None, None, None, None);
         let (mut key_ids, mut modes, mut encodings) = (None, None, None);
-        let (mut features, mut windows) = (None, None);
+        let (mut features, mut windows, mut ciphers) = (None, None, Vec::new());
         let mut fields = Fields::new(body);
         while let Some((tag, value)) = fields.next()? {
             match tag {
@@ -97,8 +103,7 @@ impl Hello {
                 }
                 KEY_IDS => key_ids = Some(parse_key_ids(value)?),
                 MODES => modes = Some(value.to_vec()),
-                // Means something only in modes that this version doesn't have.
-                CIPHERS => {}
+                CIPHERS => ciphers = value.to_vec(),
                 ENCODINGS => {
                     encodings = Some(
                         value
@@ -121,6 +126,7 @@ impl Hello {
             lane,
             key_ids: key_ids.ok_or_else(missing)?,
             modes: modes.ok_or_else(missing)?,
+            ciphers,
             encodings: encodings.ok_or_else(missing)?,
             features: features.ok_or_else(missing)?,
             windows: windows.ok_or_else(missing)?,
@@ -128,14 +134,24 @@ impl Hello {
         })
     }
 
-    /// The acceptor's single key id and single mode.
-    pub(super) fn choice(&self) -> Result<(&str, Mode), HandshakeError> {
-        match (self.key_ids.as_slice(), self.modes.as_slice()) {
-            ([id], [mode]) if *mode == Mode::Mac as u8 => Ok((id, Mode::Mac)),
-            _ => Err(HandshakeError::Malformed(
-                "its choices are not what was offered",
-            )),
-        }
+    /// The acceptor's single key id, single mode, and in noise mode single cipher.
+    pub(super) fn choice(&self) -> Result<(&str, Protection), HandshakeError> {
+        let not_one = HandshakeError::Malformed("its choices are not what was offered");
+        let ([id], [mode]) = (self.key_ids.as_slice(), self.modes.as_slice()) else {
+            return Err(not_one);
+        };
+        let protection = match (Mode::from_number(*mode), self.ciphers.as_slice()) {
+            (Some(Mode::Mac), _) => Some(Protection::Mac),
+            (Some(Mode::Noise), [cipher]) => Cipher::from_number(*cipher).map(Protection::Noise),
+            _ => None,
+        };
+        Ok((id, protection.ok_or(not_one)?))
+    }
+
+    /// The known modes of its list, in its order.
+    pub(super) fn known_modes(&self) -> Vec<Mode> {
+        let known = self.modes.iter().filter_map(|n| Mode::from_number(*n));
+        known.collect()
     }
 }
 

@@ -11,7 +11,11 @@
 //! ```
 //!
 //! [`Dialler`] and [`Acceptor`] take bytes and `now`, and give bytes. Everything that they need
-//! to know of this node is in [`Local`]. Neither reads a clock, a socket or a random number.
+//! to know of this node is in [`Local`]. Neither reads a clock, a socket or a random number, but for
+//! the ephemeral keys of noise mode, which snow draws itself.
+//!
+//! In noise mode 3 and 4 are the two messages of Noise_NNpsk0 instead, with the hellos as its prologue
+//! and a key made of the secret as its psk: who reads or writes them right has proven itself.
 //!
 //! What the acceptor says before the dialler has proven itself is no MAC and no secret: its hello,
 //! or one of a fixed set of [`RefusalCode`]s, which the dialler takes as a hint.
@@ -32,11 +36,13 @@ pub use self::{
     error::{HandshakeError, VersionRange},
     refusal::RefusalCode,
 };
+pub use crate::noise::Cipher;
 use crate::{
     encoding::Encoding,
     ident::{ConnectionId, Features, Lane, NodeId, PROTOCOL_VERSION},
-    keys::RecordKeys,
+    keys::Keys,
     limits::Limits,
+    noise::REKEY_AFTER,
     secret::Secret,
 };
 
@@ -47,6 +53,25 @@ use crate::{
 pub enum Mode {
     /// Records are readable and carry an HMAC-SHA256.
     Mac = 1,
+    /// Records are encrypted, under keys that nobody can compute later, not even with the secret:
+    /// Noise_NNpsk0.
+    Noise = 2,
+}
+
+impl Mode {
+    /// Its number on the wire.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The mode of a number, if it is known here.
+    pub fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Mac),
+            2 => Some(Self::Noise),
+            _ => None,
+        }
+    }
 }
 
 /// What a node says about itself in every handshake.
@@ -67,6 +92,16 @@ pub struct Local {
     pub encodings: Vec<Encoding>,
     /// The protocol versions that this node speaks.
     pub versions: VersionRange,
+    /// How records may be protected, by preference: a dialler offers them, an acceptor takes the
+    /// dialler's first that is among them. Default: MAC alone.
+    pub modes: Vec<Mode>,
+    /// What this node is good at in noise mode, by preference. A connection gets AES-GCM if both
+    /// sides have it here. Default: what this processor is good at.
+    pub ciphers: Vec<Cipher>,
+    /// In noise mode, after so many records of a direction its key is replaced: a part of the
+    /// protocol, which only tests change, at both ends.
+    #[doc(hidden)]
+    pub rekey_after: u64,
 }
 
 impl Local {
@@ -83,6 +118,9 @@ impl Local {
                 min: PROTOCOL_VERSION,
                 max: PROTOCOL_VERSION,
             },
+            modes: vec![Mode::Mac],
+            ciphers: Cipher::of_this_processor(),
+            rekey_after: REKEY_AFTER,
         }
     }
 }
@@ -147,7 +185,7 @@ pub struct Proven {
 }
 
 /// A handshake that is done: both sides have proven themselves and agree on all of this.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct Established {
     /// The other node.
@@ -162,6 +200,8 @@ pub struct Established {
     pub version: u16,
     /// How records are protected.
     pub mode: Mode,
+    /// What they are encrypted with, in noise mode.
+    pub cipher: Option<Cipher>,
     /// The features that both know.
     pub features: Features,
     /// The encodings that both know, by the dialler's preference.
@@ -171,7 +211,7 @@ pub struct Established {
     /// The id of the secret that was used.
     pub key_id: String,
     /// The keys of the records.
-    pub keys: RecordKeys,
+    pub keys: Keys,
     /// What the peer takes from us.
     pub peer_limits: PeerLimits,
     /// When it was done.

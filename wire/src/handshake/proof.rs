@@ -1,9 +1,19 @@
 //! The key schedule: from the secret and the transcript to proofs and record keys.
 //!
 //! ```text
+//! In MAC mode:
+//!
 //! proof keys   HKDF-SHA256(salt = SHA-256(m1 m2),          secret, label)   one a role
 //! proof        HMAC-SHA256(proof key, SHA-256(all bytes before the proof))
 //! record keys  HKDF-SHA256(salt = SHA-256(m1 m2 m3 m4),    secret, label)   one a direction
+//!
+//! In noise mode the proofs are the two messages of Noise_NNpsk0 with the prologue m1 m2, and
+//!
+//! psk          HKDF-SHA256(salt = SHA-256(m1 m2),          secret, label)
+//! record keys  what Noise's Split gives
+//!
+//! In both:
+//!
 //! connection   the first 16 bytes of SHA-256(m1 m2 m3 m4)
 //! ```
 
@@ -17,12 +27,13 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{
-    HandshakeError, VersionRange,
+    HandshakeError, Mode, VersionRange,
     message::{Builder, Fields, HEADER_LEN, KIND_ACCEPTOR_PROOF, KIND_DIALLER_PROOF, Message},
 };
 use crate::{
     ident::ConnectionId,
-    keys::{MacKey, RecordKeys},
+    keys::{Keys, MacKey, RecordKeys},
+    noise::{Cipher, Failed, MESSAGE_LEN, NoiseHandshake},
     secret::Secret,
 };
 
@@ -35,7 +46,16 @@ pub(super) enum Role {
     Acceptor,
 }
 
+const PSK_LABEL: &[u8] = b"botzilla 1 noise psk";
+
 impl Role {
+    fn other(self) -> Self {
+        match self {
+            Self::Dialler => Self::Acceptor,
+            Self::Acceptor => Self::Dialler,
+        }
+    }
+
     fn proof_label(self) -> &'static [u8] {
         match self {
             Self::Dialler => b"botzilla 1 dialler proof",
@@ -79,12 +99,69 @@ impl fmt::Debug for Transcript {
     }
 }
 
-/// What is known once the hellos were exchanged: the secret to use and the keys of both proofs.
+/// How a connection's records are to be protected, as the acceptor chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protection {
+    Mac,
+    Noise(Cipher),
+}
+
+impl Protection {
+    pub(super) fn mode(self) -> Mode {
+        match self {
+            Self::Mac => Mode::Mac,
+            Self::Noise(_) => Mode::Noise,
+        }
+    }
+
+    pub(super) fn cipher(self) -> Option<Cipher> {
+        match self {
+            Self::Mac => None,
+            Self::Noise(cipher) => Some(cipher),
+        }
+    }
+}
+
+/// What both hellos come to.
+pub(super) struct Hellos<'a> {
+    pub(super) first: &'a [u8],
+    pub(super) second: &'a [u8],
+    pub(super) protection: Protection,
+}
+
+/// What noise mode needs besides.
+#[derive(Clone, Default)]
+pub(super) struct NoiseInputs {
+    pub(super) rekey_after: u64,
+    /// For vectors alone; otherwise snow draws it.
+    pub(super) ephemeral: Option<[u8; 32]>,
+}
+
+impl fmt::Debug for NoiseInputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NoiseInputs(..)")
+    }
+}
+
+/// What is known once the hellos were exchanged: the secret to use, and how to prove oneself.
 #[derive(Debug)]
 pub(super) struct Schedule {
+    role: Role,
     secret: Secret,
-    dialler: ProofKey,
-    acceptor: ProofKey,
+    pub(super) protection: Protection,
+    proofs: Proofs,
+}
+
+#[derive(Debug)]
+enum Proofs {
+    Mac {
+        dialler: ProofKey,
+        acceptor: ProofKey,
+    },
+    Noise {
+        state: NoiseHandshake,
+        rekey_after: u64,
+    },
 }
 
 struct ProofKey(Zeroizing<[u8; 32]>);
@@ -104,15 +181,36 @@ pub(super) fn derive(salt: &[u8; 32], secret: &Secret, label: &[u8]) -> Zeroizin
 }
 
 impl Schedule {
-    /// `hellos` is the transcript after both hellos.
-    pub(super) fn new(secret: Secret, hellos: &Transcript) -> Self {
-        let salt = hellos.hash();
-        let dialler = ProofKey(derive(&salt, &secret, Role::Dialler.proof_label()));
-        let acceptor = ProofKey(derive(&salt, &secret, Role::Acceptor.proof_label()));
+    /// `transcript` is of both hellos.
+    pub(super) fn new(
+        role: Role,
+        secret: Secret,
+        hellos: &Hellos<'_>,
+        transcript: &Transcript,
+        noise: &NoiseInputs,
+    ) -> Self {
+        let salt = transcript.hash();
+        let proofs = match hellos.protection {
+            Protection::Mac => Proofs::Mac {
+                dialler: ProofKey(derive(&salt, &secret, Role::Dialler.proof_label())),
+                acceptor: ProofKey(derive(&salt, &secret, Role::Acceptor.proof_label())),
+            },
+            Protection::Noise(cipher) => {
+                let psk = derive(&salt, &secret, PSK_LABEL);
+                let prologue = [hellos.first, hellos.second].concat();
+                let is_dialler = role == Role::Dialler;
+                let ephemeral = noise.ephemeral.as_ref();
+                Proofs::Noise {
+                    state: NoiseHandshake::new(is_dialler, cipher, &psk, &prologue, ephemeral),
+                    rekey_after: noise.rekey_after,
+                }
+            }
+        };
         Self {
+            role,
             secret,
-            dialler,
-            acceptor,
+            protection: hellos.protection,
+            proofs,
         }
     }
 
@@ -120,42 +218,50 @@ impl Schedule {
         self.secret.id()
     }
 
-    fn proof(&self, role: Role, transcript: &Transcript) -> [u8; PROOF_LEN] {
-        let key = match role {
-            Role::Dialler => &self.dialler,
-            Role::Acceptor => &self.acceptor,
+    /// Our proof message, added to the transcript.
+    pub(super) fn prove(
+        &mut self,
+        version: u16,
+        transcript: &mut Transcript,
+    ) -> Result<Bytes, HandshakeError> {
+        let versions = VersionRange {
+            min: version,
+            max: version,
         };
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&*key.0).expect("HMAC takes a key of any length");
-        mac.update(&transcript.hash());
-        mac.finalize().into_bytes().into()
+        let mut out = Builder::new(self.role.proof_kind(), versions);
+        match &mut self.proofs {
+            Proofs::Mac { dialler, acceptor } => {
+                transcript.add(out.set_length(PROOF_LEN));
+                let key = if self.role == Role::Dialler {
+                    dialler
+                } else {
+                    acceptor
+                };
+                let proof = proof(key, transcript);
+                transcript.add(&proof);
+                out.raw(&proof);
+                Ok(out.finish())
+            }
+            Proofs::Noise { state, .. } => {
+                let message = state.write().map_err(|Failed| {
+                    HandshakeError::Unable("the system has no random numbers for a key")
+                })?;
+                out.raw(&message);
+                let out = out.finish();
+                transcript.add(&out);
+                Ok(out)
+            }
+        }
     }
 
-    /// The proof message of `role`, added to the transcript.
-    pub(super) fn prove(&self, role: Role, version: u16, transcript: &mut Transcript) -> Bytes {
-        let mut out = Builder::new(
-            role.proof_kind(),
-            VersionRange {
-                min: version,
-                max: version,
-            },
-        );
-        transcript.add(out.set_length(PROOF_LEN));
-        let proof = self.proof(role, transcript);
-        transcript.add(&proof);
-        out.raw(&proof);
-        out.finish()
-    }
-
-    /// Checks the proof message of `role`, and adds it to the transcript.
+    /// Checks the peer's proof message, and adds it to the transcript.
     pub(super) fn verify(
-        &self,
-        role: Role,
+        &mut self,
         version: u16,
         message: &Message,
         transcript: &mut Transcript,
     ) -> Result<(), HandshakeError> {
-        if message.kind != role.proof_kind() {
+        if message.kind != self.role.other().proof_kind() {
             return Err(HandshakeError::Malformed(
                 "another message came where a proof was due",
             ));
@@ -168,37 +274,75 @@ impl Schedule {
         {
             return Err(HandshakeError::Malformed("it changed the version half-way"));
         }
-        let (before, proof) = message
-            .bytes
-            .split_last_chunk::<PROOF_LEN>()
-            .filter(|(before, _)| before.len() >= HEADER_LEN)
-            .ok_or(HandshakeError::Malformed("its proof is cut off"))?;
-        transcript.add(before);
-        if !bool::from(self.proof(role, transcript).ct_eq(proof)) {
-            return Err(HandshakeError::WrongSecret {
-                key_id: self.key_id().to_owned(),
-            });
+        let wrong = || HandshakeError::WrongSecret {
+            key_id: self.secret.id().to_owned(),
+        };
+        match &mut self.proofs {
+            Proofs::Mac { dialler, acceptor } => {
+                let key = if self.role == Role::Dialler {
+                    acceptor
+                } else {
+                    dialler
+                };
+                let (before, said) = message
+                    .bytes
+                    .split_last_chunk::<PROOF_LEN>()
+                    .filter(|(before, _)| before.len() >= HEADER_LEN)
+                    .ok_or(CUT_OFF)?;
+                transcript.add(before);
+                if !bool::from(proof(key, transcript).ct_eq(said)) {
+                    return Err(wrong());
+                }
+                // Only what was proven is read.
+                read_fields(&before[HEADER_LEN..])?;
+                transcript.add(said);
+            }
+            Proofs::Noise { state, .. } => {
+                if message.body().len() < MESSAGE_LEN {
+                    return Err(CUT_OFF);
+                }
+                let fields = state.read(message.body()).map_err(|Failed| wrong())?;
+                read_fields(&fields)?;
+                transcript.add(&message.bytes);
+            }
         }
-        // Only what was proven is read: fields that a later version has put before the proof.
-        let mut fields = Fields::new(&before[HEADER_LEN..]);
-        while let Some((tag, _)) = fields.next()? {
-            Fields::unknown(tag)?;
-        }
-        transcript.add(proof);
         Ok(())
     }
 
-    /// The connection's id and record keys as `role` uses them, after all four messages.
-    pub(super) fn finish(&self, role: Role, transcript: &Transcript) -> (ConnectionId, RecordKeys) {
+    /// The connection's id and the keys of its records, after all four messages.
+    pub(super) fn finish(self, transcript: &Transcript) -> (ConnectionId, Keys) {
         let salt = transcript.hash();
-        let [dialler, acceptor] = [Role::Dialler, Role::Acceptor]
-            .map(|sender| MacKey::new(&derive(&salt, &self.secret, sender.records_label())));
-        let keys = match role {
-            Role::Dialler => RecordKeys::new(dialler, acceptor),
-            Role::Acceptor => RecordKeys::new(acceptor, dialler),
+        let keys = match self.proofs {
+            Proofs::Mac { .. } => {
+                let [dialler, acceptor] = [Role::Dialler, Role::Acceptor].map(|sender| {
+                    MacKey::new(&derive(&salt, &self.secret, sender.records_label()))
+                });
+                Keys::Mac(match self.role {
+                    Role::Dialler => RecordKeys::new(dialler, acceptor),
+                    Role::Acceptor => RecordKeys::new(acceptor, dialler),
+                })
+            }
+            Proofs::Noise { state, rekey_after } => Keys::Noise(state.finish(rekey_after)),
         };
         let mut id = [0; 16];
         id.copy_from_slice(&salt[..16]);
         (ConnectionId(id), keys)
     }
+}
+
+const CUT_OFF: HandshakeError = HandshakeError::Malformed("its proof is cut off");
+
+fn proof(key: &ProofKey, transcript: &Transcript) -> [u8; PROOF_LEN] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&*key.0).expect("HMAC takes a key of any length");
+    mac.update(&transcript.hash());
+    mac.finalize().into_bytes().into()
+}
+
+/// Fields that a later version has put into a proof message.
+fn read_fields(fields: &[u8]) -> Result<(), HandshakeError> {
+    let mut fields = Fields::new(fields);
+    while let Some((tag, _)) = fields.next()? {
+        Fields::unknown(tag)?;
+    }
+    Ok(())
 }

@@ -28,8 +28,9 @@ pub enum RefusalCode {
     Feature(u8),
     /// A required field that the acceptor doesn't know, by its tag.
     Field(u8),
-    /// No way of protecting records in common.
-    NoCommonMode,
+    /// No way of protecting records in common; the number of the mode that the acceptor requires, or
+    /// 0 if it isn't one alone.
+    NoCommonMode(u8),
     /// No payload encoding in common.
     NoCommonEncoding,
     /// A message makes no sense.
@@ -59,7 +60,7 @@ impl RefusalCode {
             Self::SelfDial => (5, 0),
             Self::Feature(bit) => (6, bit),
             Self::Field(tag) => (7, tag),
-            Self::NoCommonMode => (8, 0),
+            Self::NoCommonMode(required) => (8, required),
             Self::NoCommonEncoding => (9, 0),
             Self::Malformed => (10, 0),
             Self::TooSlow => (11, 0),
@@ -80,7 +81,7 @@ impl RefusalCode {
             5 => Self::SelfDial,
             6 => Self::Feature(number),
             7 => Self::Field(number),
-            8 => Self::NoCommonMode,
+            8 => Self::NoCommonMode(number),
             9 => Self::NoCommonEncoding,
             10 => Self::Malformed,
             11 => Self::TooSlow,
@@ -121,7 +122,7 @@ impl fmt::Display for RefusalCode {
                 return write!(f, "feature {bit} is required and only one side has it");
             }
             Self::Field(tag) => return write!(f, "it does not know the required field {tag}"),
-            Self::NoCommonMode => "no way of protecting records in common",
+            Self::NoCommonMode(_) => "no way of protecting records in common",
             Self::NoCommonEncoding => "no payload encoding in common",
             Self::Malformed => "it could not make sense of our message",
             Self::TooSlow => "the handshake took too long",

@@ -22,10 +22,10 @@ use crate::{
     error::SessionError,
     frame::{Close, FailureFrame, Ping},
     ident::Lane,
-    keys::RecordKeys,
+    keys::Keys,
     limits::Limits,
     output::Output,
-    record::{OVERHEAD, Opener, Sealer, Unsealed, record_max},
+    record::{Records, Unsealed},
 };
 
 /// The least that our own records may be limited to: what isn't chunked has to fit.
@@ -49,8 +49,7 @@ pub(crate) enum Phase {
 /// The part of a session that knows nothing of what its lane is for.
 #[derive(Debug)]
 pub(crate) struct Link {
-    sealer: Sealer,
-    opener: Opener,
+    records: Records,
     /// The longest body of a record of ours.
     pub(crate) body_max: usize,
     /// Payloads of this size and more are slices of what was read.
@@ -65,17 +64,16 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(lane: Lane, keys: &RecordKeys, limits: &Limits, now: Instant) -> Self {
-        let record = record_max(lane);
+    pub(crate) fn new(lane: Lane, keys: Keys, limits: &Limits, now: Instant) -> Self {
+        let records = Records::new(keys, lane);
         let ours = match lane {
-            Lane::Control => record.min(limits.control_record.max(RECORD_MIN)),
-            Lane::Bulk => record,
+            Lane::Control => records.max.min(limits.control_record.max(RECORD_MIN)),
+            Lane::Bulk => records.max,
         };
         Self {
-            sealer: Sealer::new(keys.seal_key().clone()),
-            opener: Opener::new(keys.open_key().clone(), lane),
-            body_max: ours - OVERHEAD,
-            slice_from: record / 4,
+            body_max: ours - records.overhead,
+            slice_from: records.max / 4,
+            records,
             timers: Timers::new(limits, now),
             phase: Phase::Open,
             peer_received: None,
@@ -135,17 +133,18 @@ impl Link {
         if self.failed {
             return Err(SessionError::Ended);
         }
+        self.records.rest();
         self.timers.handle(now)
     }
 
     /// Begins a record.
     pub(crate) fn begin(&self, out: &mut Output) -> Unsealed {
-        self.sealer.begin(out)
+        Records::begin(out)
     }
 
     /// Ends a record; an empty one was none.
     pub(crate) fn seal(&mut self, now: Instant, record: &Unsealed, out: &mut Output) -> bool {
-        let sealed = self.sealer.seal(record, out);
+        let sealed = self.records.seal(record, out);
         if sealed {
             self.timers.sealed(now);
         }

@@ -126,13 +126,13 @@ fn receive_records<S: Frames>(
         if link.peer_received.is_some() {
             return Err(SessionError::AfterClose);
         }
-        let Some(opened) = link.opener.open(input)? else {
+        let Some(opened) = link.records.open(input)? else {
             break;
         };
         let slice_from = link.slice_from;
         // A chunk is copied to those before it: nothing of its record is kept.
         let is_chunk = opened.body(input).get(1) == Some(&kind::CHUNK);
-        if opened.len >= slice_from && !is_chunk {
+        if opened.len() >= slice_from && !is_chunk {
             let whole = opened.take(input);
             let body = Body {
                 bytes: &whole,
@@ -147,7 +147,7 @@ fn receive_records<S: Frames>(
                 slice_from,
             };
             frames(session, now, &body, events)?;
-            opened.skip(input);
+            session.link().records.skip(opened, input);
         }
     }
     session.settle(events);

@@ -69,7 +69,7 @@ impl<T> Session<T> {
             ..
         } = established;
         Self {
-            link: Link::new(lane, &keys, limits, now),
+            link: Link::new(lane, keys, limits, now),
             outbound: Outbound::new(&peer_limits, limits),
             inbound: Inbound::new(limits),
             queues: Queues::default(),

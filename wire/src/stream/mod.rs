@@ -84,7 +84,7 @@ impl StreamSession {
         } = established;
         debug_assert_eq!(lane, Lane::Bulk, "streams have a lane of their own");
         Self {
-            link: Link::new(lane, &keys, limits, now),
+            link: Link::new(lane, keys, limits, now),
             subscriptions: Subscriptions::default(),
             subscribers: Subscribers::new(limits),
             waiting: VecDeque::new(),

@@ -6,21 +6,28 @@ use botzilla_wire::{
     code::CloseReason,
     error::SessionError,
     handshake::Established,
+    ident::Lane,
     limits::Limits,
     session::{Event, Kind, Session},
 };
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 
-use crate::pair::{End, SECOND, bytes_of, established, records, route};
+use crate::pair::{End, GUARDS, Guard, SECOND, bytes_of, established_in, records_in, route};
 
-/// What one end said in a whole session, and the other's keys to hear it with.
+/// What one end said in a whole session, which the other one has the keys to hear.
 struct Recording {
     now: Instant,
-    listener: Established,
+    guard: Guard,
     records: Vec<Vec<u8>>,
     /// How many events there are after each record.
     events: Vec<usize>,
+}
+
+fn ends(guard: Guard, now: Instant) -> (End, End) {
+    let limits = Limits::default();
+    let (speaker, listener) = established_in(guard, Lane::Control, &limits, &limits, now);
+    (session(speaker, now), session(listener, now))
 }
 
 fn session(established: Established, now: Instant) -> End {
@@ -32,11 +39,9 @@ fn session(established: Established, now: Instant) -> End {
     }
 }
 
-fn record() -> Recording {
+fn record(guard: Guard) -> Recording {
     let now = Instant::now();
-    let limits = Limits::default();
-    let (speaker, listener) = established(&limits, &limits, now);
-    let mut speaker = session(speaker, now);
+    let (mut speaker, mut end) = ends(guard, now);
     let mut bytes = Vec::new();
     for token in 0..8 {
         let urgent = token % 3 == 0;
@@ -65,11 +70,10 @@ fn record() -> Recording {
     bytes.extend(speaker.transmit(now));
     let mut recording = Recording {
         now,
-        listener,
-        records: records(&bytes),
+        guard,
+        records: records_in(guard, &bytes),
         events: vec![],
     };
-    let mut end = session(recording.listener.clone(), now);
     for record in &recording.records {
         end.receive(now, record).unwrap();
         recording.events.push(end.events.len());
@@ -82,7 +86,7 @@ impl Recording {
     /// Plays the damaged stream, whose first `intact` records are as they were. Whatever comes
     /// after them has no effect.
     fn check(&self, damaged: &[u8], intact: usize, step: usize) {
-        let mut end = session(self.listener.clone(), self.now);
+        let (_, mut end) = ends(self.guard, self.now);
         let mut result = Ok(());
         for part in damaged.chunks(step) {
             result = end.receive(self.now, part);
@@ -116,8 +120,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn any_single_bit_flipped_is_refused(at: prop::sample::Index, bit in 0_u32..8, step in 1_usize..100_000) {
-        let recording = record();
+    fn any_single_bit_flipped_is_refused(guard in prop::sample::select(&GUARDS), at: prop::sample::Index, bit in 0_u32..8, step in 1_usize..100_000) {
+        let recording = record(guard);
         let mut damaged = recording.records.concat();
         let at = at.index(damaged.len());
         damaged[at] ^= 1 << bit;
@@ -130,8 +134,8 @@ proptest! {
     }
 
     #[test]
-    fn any_record_dropped_doubled_or_swapped_is_refused(at: prop::sample::Index, other: prop::sample::Index) {
-        let recording = record();
+    fn any_record_dropped_doubled_or_swapped_is_refused(guard in prop::sample::select(&GUARDS), at: prop::sample::Index, other: prop::sample::Index) {
+        let recording = record(guard);
         let count = recording.records.len();
         // The last one dropped is a cut, which has a test of its own.
         let at = at.index(count - 1);
@@ -150,8 +154,8 @@ proptest! {
     }
 
     #[test]
-    fn any_cut_is_told_from_an_end(at: prop::sample::Index) {
-        let recording = record();
+    fn any_cut_is_told_from_an_end(guard in prop::sample::select(&GUARDS), at: prop::sample::Index) {
+        let recording = record(guard);
         let whole = recording.records.concat();
         let at = at.index(whole.len());
         let mut start = 0;
@@ -167,38 +171,32 @@ proptest! {
 #[test]
 fn every_bit_of_a_short_session_matters() {
     let now = Instant::now();
-    let limits = Limits::default();
-    let (speaker, listener) = established(&limits, &limits, now);
-    let mut speaker = session(speaker, now);
-    speaker
-        .try_send(
-            now,
-            &route("a", false),
-            Kind::Ask,
-            Bytes::from_static(b"x"),
-            0,
-        )
-        .unwrap();
-    let bytes = speaker.transmit(now);
-    for at in 0..bytes.len() {
-        for bit in 0..8 {
-            let mut damaged = bytes.clone();
-            damaged[at] ^= 1 << bit;
-            let mut end = session(listener.clone(), now);
-            let _ = end.receive(now, &damaged);
-            assert_eq!(end.events, [], "byte {at}, bit {bit}");
+    for guard in GUARDS {
+        let (mut speaker, _) = ends(guard, now);
+        let to = route("a", false);
+        let payload = Bytes::from_static(b"x");
+        speaker.try_send(now, &to, Kind::Ask, payload, 0).unwrap();
+        let bytes = speaker.transmit(now);
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 1 << bit;
+                let (_, mut end) = ends(guard, now);
+                let _ = end.receive(now, &damaged);
+                assert_eq!(end.events, [], "byte {at}, bit {bit}");
+            }
         }
     }
 }
 
 #[test]
 fn what_one_end_said_can_t_be_said_back_to_it() {
-    let recording = record();
-    let limits = Limits::default();
-    let (speaker, _) = established(&limits, &limits, recording.now);
-    let mut end = session(speaker, recording.now);
-    let error = end
-        .receive(recording.now, &recording.records[0])
-        .unwrap_err();
-    assert_eq!(error, SessionError::NotAuthentic { record: 0 });
+    for guard in GUARDS {
+        let recording = record(guard);
+        let (mut end, _) = ends(guard, recording.now);
+        let error = end
+            .receive(recording.now, &recording.records[0])
+            .unwrap_err();
+        assert_eq!(error, SessionError::NotAuthentic { record: 0 });
+    }
 }

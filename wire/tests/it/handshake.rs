@@ -2,7 +2,8 @@ use std::time::{Duration, Instant};
 
 use botzilla_wire::{
     handshake::{
-        Acceptor, Dialler, Established, HandshakeError, Local, Proven, RefusalCode, VersionRange,
+        Acceptor, Cipher, Dialler, Established, HandshakeError, Local, Mode, Proven, RefusalCode,
+        VersionRange,
     },
     ident::{ConnectionId, Features, Lane, NodeId},
     secret::Secret,
@@ -12,6 +13,7 @@ use proptest::prelude::*;
 
 use crate::by_hand;
 
+mod encrypted;
 mod later;
 mod refused;
 
@@ -41,6 +43,19 @@ impl Pair {
 
     fn usual() -> Self {
         Self::new(&local(DIALLER), &local(ACCEPTOR))
+    }
+
+    /// The same in a mode, whose keys are always the same.
+    fn in_mode(mode: Mode) -> Self {
+        let [dialler, acceptor] = [DIALLER, ACCEPTOR].map(|node| {
+            let mut local = local(node);
+            local.modes = vec![mode];
+            local
+        });
+        let mut pair = Self::new(&dialler, &acceptor);
+        pair.dialler.fix_ephemeral_key_for_testing_only([3; 32]);
+        pair.acceptor.fix_ephemeral_key_for_testing_only([4; 32]);
+        pair
     }
 
     /// Hands a message to the acceptor.
@@ -134,38 +149,34 @@ fn both_ends_agree_on_everything_and_have_a_key_for_each_direction() {
     assert_eq!(d.encodings, a.encodings);
     assert_eq!((d.key_id.as_str(), a.key_id.as_str()), ("main", "main"));
     assert_eq!((d.peer_limits.payload, a.peer_limits.routes), (12_345, 7));
-    let tag = d.keys.seal_key().tag(0, &[b"body"]);
-    assert!(a.keys.open_key().verify(0, &[b"body"], &tag));
+    let tag = d.keys.mac().unwrap().seal_key().tag(0, &[b"body"]);
+    assert!(a.keys.mac().unwrap().open_key().verify(0, &[b"body"], &tag));
     assert!(
-        !d.keys.open_key().verify(0, &[b"body"], &tag),
+        !d.keys.mac().unwrap().open_key().verify(0, &[b"body"], &tag),
         "a record can't be reflected"
     );
-    let tag = a.keys.seal_key().tag(9, &[b"body"]);
-    assert!(d.keys.open_key().verify(9, &[b"body"], &tag));
+    let tag = a.keys.mac().unwrap().seal_key().tag(9, &[b"body"]);
+    assert!(d.keys.mac().unwrap().open_key().verify(9, &[b"body"], &tag));
+}
+
+const MODES: [Mode; 2] = [Mode::Mac, Mode::Noise];
+
+fn lengths(mode: Mode) -> Vec<usize> {
+    let messages = Pair::in_mode(mode).run(0, untouched).messages;
+    assert_eq!(messages.len(), 4);
+    messages.iter().map(Bytes::len).collect()
 }
 
 #[test]
 fn no_bit_of_any_message_can_be_flipped() {
-    let lengths: Vec<usize> = Pair::usual()
-        .run(0, untouched)
-        .messages
-        .iter()
-        .map(Bytes::len)
-        .collect();
-    assert_eq!(lengths.len(), 4);
-    for (message, len) in (1..).zip(lengths) {
-        for bit in 0..len * 8 {
-            let ended = Pair::usual().run(message, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
-            let place = format!("bit {bit} of message {message}");
-            assert!(
-                ended.dialled.is_none(),
-                "{place}: the dialler must not go on"
-            );
-            if message < 4 {
-                assert!(
-                    ended.proven.is_none(),
-                    "{place}: the acceptor must not go on"
-                );
+    for mode in MODES {
+        for (message, len) in (1..).zip(lengths(mode)) {
+            for bit in 0..len * 8 {
+                let flip = |bytes: &mut Vec<u8>| bytes[bit / 8] ^= 1 << (bit % 8);
+                let ended = Pair::in_mode(mode).run(message, flip);
+                let place = format!("{mode:?}: bit {bit} of message {message}");
+                let goes_on = ended.dialled.is_some() || message < 4 && ended.proven.is_some();
+                assert!(!goes_on, "{place}: nobody must go on");
             }
         }
     }
@@ -173,23 +184,24 @@ fn no_bit_of_any_message_can_be_flipped() {
 
 #[test]
 fn a_cut_message_makes_nobody_go_on() {
-    let lengths: Vec<usize> = Pair::usual()
-        .run(0, untouched)
-        .messages
-        .iter()
-        .map(Bytes::len)
-        .collect();
-    for (message, len) in (1..).zip(lengths) {
-        for keep in 0..len {
-            let ended = Pair::usual().run(message, |bytes| bytes.truncate(keep));
-            assert!(ended.dialled.is_none() && (message == 4 || ended.proven.is_none()));
+    for mode in MODES {
+        for (message, len) in (1..).zip(lengths(mode)) {
+            for keep in 0..len {
+                let ended = Pair::in_mode(mode).run(message, |bytes| bytes.truncate(keep));
+                assert!(ended.dialled.is_none() && (message == 4 || ended.proven.is_none()));
+            }
         }
     }
 }
 
 #[test]
 fn it_works_byte_by_byte_and_leaves_the_first_record_alone() {
-    let mut pair = Pair::usual();
+    for mode in MODES {
+        byte_by_byte(Pair::in_mode(mode));
+    }
+}
+
+fn byte_by_byte(mut pair: Pair) {
     let mut input = BytesMut::new();
     for byte in pair.dialler.poll_transmit().unwrap() {
         input.extend_from_slice(&[byte]);
@@ -222,30 +234,24 @@ fn it_works_byte_by_byte_and_leaves_the_first_record_alone() {
 
 #[test]
 fn nothing_that_was_recorded_works_a_second_time() {
-    let recorded = Pair::usual().run(0, untouched).messages;
-    // The hello is only a hello, but the proof was for another nonce.
-    let mut acceptor = Acceptor::new(&local(ACCEPTOR), [0x33; 32], Instant::now());
-    let mut input = BytesMut::from(&recorded[0][..]);
-    acceptor.receive(Instant::now(), &mut input).unwrap();
-    let mut input = BytesMut::from(&recorded[2][..]);
-    let error = acceptor.receive(Instant::now(), &mut input).unwrap_err();
-    assert!(
-        matches!(error, HandshakeError::WrongSecret { .. }),
-        "{error}"
-    );
-    // And the other way round.
-    let now = Instant::now();
-    let mut dialler = Dialler::new(&local(DIALLER), None, None, [0x44; 32], now);
-    dialler
-        .receive(now, &mut BytesMut::from(&recorded[1][..]))
-        .unwrap();
-    let error = dialler
-        .receive(now, &mut BytesMut::from(&recorded[3][..]))
-        .unwrap_err();
-    assert!(
-        matches!(error, HandshakeError::WrongSecret { .. }),
-        "{error}"
-    );
+    let is_wrong = |error: &HandshakeError| matches!(error, HandshakeError::WrongSecret { .. });
+    for mode in MODES {
+        let recorded = Pair::in_mode(mode).run(0, untouched).messages;
+        let [mut dialler_s, mut acceptor_s] = [local(DIALLER), local(ACCEPTOR)];
+        (dialler_s.modes, acceptor_s.modes) = (vec![mode], vec![mode]);
+        let now = Instant::now();
+        let hear = |n: usize| BytesMut::from(&recorded[n][..]);
+        // The hello is only a hello, but the proof was for another nonce.
+        let mut acceptor = Acceptor::new(&acceptor_s, [0x33; 32], now);
+        acceptor.receive(now, &mut hear(0)).unwrap();
+        let error = acceptor.receive(now, &mut hear(2)).unwrap_err();
+        assert!(is_wrong(&error), "{error}");
+        // And the other way round.
+        let mut dialler = Dialler::new(&dialler_s, None, None, [0x44; 32], now);
+        dialler.receive(now, &mut hear(1)).unwrap();
+        let error = dialler.receive(now, &mut hear(3)).unwrap_err();
+        assert!(is_wrong(&error), "{error}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod blobs;
 mod by_hand;
+mod by_hand_noise;
 mod credit;
 mod damage;
 mod encoding;
@@ -11,6 +12,7 @@ mod golden;
 mod handshake;
 mod long;
 mod model;
+mod noise;
 mod outcomes;
 mod pair;
 mod streams;

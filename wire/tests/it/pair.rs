@@ -5,17 +5,20 @@ use std::time::{Duration, Instant};
 use botzilla_wire::{
     encoding::Encoding,
     error::SessionError,
-    handshake::{Acceptor, Dialler, Established, Local},
+    handshake::{Acceptor, Cipher, Dialler, Established, Local, Mode},
     ident::{Lane, Name, NodeId},
-    keys::RecordKeys,
+    keys::{Keys, RecordKeys},
     limits::Limits,
     output::Output,
-    record::OVERHEAD,
+    record::{LENGTH_LEN, OVERHEAD},
     route::{Route, RouteCounters, RouteNo, Scope},
     secret::Secret,
     session::{Event, Kind, Send, Session, Short},
 };
 use bytes::{Buf, Bytes, BytesMut};
+
+/// The private ephemeral keys of both ends, in noise mode.
+pub(crate) const EPHEMERAL: [[u8; 32]; 2] = [[3; 32], [4; 32]];
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -35,13 +38,23 @@ pub(crate) struct Pair {
     pub(crate) b: End,
 }
 
-fn local(id: u8, lane: Lane, limits: &Limits) -> Local {
+/// How a pair's records are protected: without a cipher, by tags alone.
+pub(crate) type Guard = Option<Cipher>;
+
+/// All of them.
+pub(crate) const GUARDS: [Guard; 3] = [None, Some(Cipher::AesGcm), Some(Cipher::ChaChaPoly)];
+
+fn local(id: u8, lane: Lane, limits: &Limits, guard: Guard) -> Local {
     let mut local = Local::new(
         NodeId([id; 16]),
         vec![Secret::from_bytes("key", [7; 32]).unwrap()],
     );
     local.lane = lane;
     local.limits = limits.clone();
+    if let Some(cipher) = guard {
+        local.modes = vec![Mode::Noise];
+        local.ciphers = vec![cipher];
+    }
     local
 }
 
@@ -57,24 +70,50 @@ pub(crate) fn established_on(
     b: &Limits,
     now: Instant,
 ) -> (Established, Established) {
-    let (ends, _) = handshake(lane, a, b, now);
-    ends
+    established_in(None, lane, a, b, now)
 }
 
-/// The four messages of a handshake.
-pub(crate) fn handshake_messages(lane: Lane, a: &Limits, b: &Limits, now: Instant) -> Vec<Bytes> {
-    let (_, messages) = handshake(lane, a, b, now);
-    messages
-}
-
-fn handshake(
+/// The same, protected so. It always comes to the same keys.
+pub(crate) fn established_in(
+    guard: Guard,
     lane: Lane,
     a: &Limits,
     b: &Limits,
     now: Instant,
+) -> (Established, Established) {
+    let ends = [(1, a), (2, b)].map(|(id, limits)| local(id, lane, limits, guard));
+    let (ends, _) = handshake(&ends, now);
+    ends
+}
+
+/// The same, with keys that are replaced after so many records.
+pub(crate) fn established_anew(
+    rekey_after: u64,
+    cipher: Cipher,
+    lane: Lane,
+    now: Instant,
 ) -> ((Established, Established), Vec<Bytes>) {
-    let mut dialler = Dialler::new(&local(1, lane, a), None, None, [1; 32], now);
-    let mut acceptor = Acceptor::new(&local(2, lane, b), [2; 32], now);
+    let limits = Limits::default();
+    let ends = [1, 2].map(|id| {
+        let mut local = local(id, lane, &limits, Some(cipher));
+        local.rekey_after = rekey_after;
+        local
+    });
+    handshake(&ends, now)
+}
+
+/// The four messages of a handshake.
+pub(crate) fn handshake_messages(lane: Lane, a: &Limits, b: &Limits, now: Instant) -> Vec<Bytes> {
+    let ends = [(1, a), (2, b)].map(|(id, limits)| local(id, lane, limits, None));
+    let (_, messages) = handshake(&ends, now);
+    messages
+}
+
+fn handshake(ends: &[Local; 2], now: Instant) -> ((Established, Established), Vec<Bytes>) {
+    let mut dialler = Dialler::new(&ends[0], None, None, [1; 32], now);
+    let mut acceptor = Acceptor::new(&ends[1], [2; 32], now);
+    dialler.fix_ephemeral_key_for_testing_only(EPHEMERAL[0]);
+    acceptor.fix_ephemeral_key_for_testing_only(EPHEMERAL[1]);
     let (mut to_a, mut to_b) = (BytesMut::new(), BytesMut::new());
     let mut accepted = None;
     let mut messages = Vec::new();
@@ -206,8 +245,12 @@ impl Pair {
     }
 
     pub(crate) fn with(a: &Limits, b: &Limits) -> Self {
+        Self::guarded(None, a, b)
+    }
+
+    pub(crate) fn guarded(guard: Guard, a: &Limits, b: &Limits) -> Self {
         let now = Instant::now();
-        let (dialled, accepted) = established(a, b, now);
+        let (dialled, accepted) = established_in(guard, Lane::Control, a, b, now);
         Self {
             now,
             a: End::new(dialled, a, now),
@@ -270,11 +313,21 @@ impl Pair {
 }
 
 /// Splits a stream into its records.
-pub(crate) fn records(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn records(bytes: &[u8]) -> Vec<Vec<u8>> {
+    records_in(None, bytes)
+}
+
+/// The same, of records that are protected so.
+pub(crate) fn records_in(guard: Guard, mut bytes: &[u8]) -> Vec<Vec<u8>> {
+    let besides = if guard.is_some() {
+        LENGTH_LEN
+    } else {
+        OVERHEAD
+    };
     let mut records = Vec::new();
     while !bytes.is_empty() {
         let len = u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize;
-        let (record, rest) = bytes.split_at(len + OVERHEAD);
+        let (record, rest) = bytes.split_at(len + besides);
         records.push(record.to_vec());
         bytes = rest;
     }
@@ -289,7 +342,10 @@ pub(crate) struct Forger {
 }
 
 impl Forger {
-    pub(crate) fn new(keys: RecordKeys) -> Self {
+    pub(crate) fn new(keys: Keys) -> Self {
+        let Keys::Mac(keys) = keys else {
+            panic!("a forger speaks MAC mode")
+        };
         Self { keys, next: 0 }
     }
 

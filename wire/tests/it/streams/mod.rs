@@ -23,7 +23,7 @@ use botzilla_wire::{
 };
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::pair::{Forger, established_on, name};
+use crate::pair::{Forger, Guard, established_in, established_on, name};
 
 /// One end of a bulk connection.
 pub(crate) struct Bulk {
@@ -146,8 +146,16 @@ impl BulkPair {
     }
 
     pub(crate) fn with(limits: &Limits) -> Self {
+        Self::of(None, limits)
+    }
+
+    pub(crate) fn guarded(guard: Guard) -> Self {
+        Self::of(guard, &Limits::default())
+    }
+
+    fn of(guard: Guard, limits: &Limits) -> Self {
         let now = Instant::now();
-        let (dialled, accepted) = established_on(Lane::Bulk, limits, limits, now);
+        let (dialled, accepted) = established_in(guard, Lane::Bulk, limits, limits, now);
         Self {
             now,
             subscriber: Bulk::new(dialled, limits, now),
