@@ -4,7 +4,12 @@ mod private;
 mod secrets;
 mod settings;
 
-use std::{fmt, path::Path, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use botzilla_wire::{Keyring, Limits, Secret};
 
@@ -14,7 +19,12 @@ pub use self::{
     secrets::{SecretTexts, read_secret_file},
     settings::{LimitSettings, Settings},
 };
-use crate::{ConfigError, deadline::AS_LONG_AS_CAN_BE, link::is_endpoint};
+use crate::{
+    ConfigError,
+    deadline::AS_LONG_AS_CAN_BE,
+    link::is_endpoint,
+    policy::{Policy, PolicyFile},
+};
 
 /// The registry's port.
 pub const REGISTRY_PORT: u16 = 6985;
@@ -44,6 +54,7 @@ pub struct NodeConfig {
     pub(crate) registry_time: Duration,
     pub(crate) limits: Limits,
     pub(crate) short_lived: bool,
+    pub(crate) policy: Option<PolicyFile>,
 }
 
 /// Where a node finds the registry.
@@ -122,11 +133,12 @@ impl NodeConfig {
             registry_time: Duration::from_secs(30),
             limits: Limits::default(),
             short_lived: false,
+            policy: None,
         }
     }
 
     /// From `BOTZILLA_REGISTRY`, `BOTZILLA_SECRET` (or `BOTZILLA_SECRET_FILE`), `BOTZILLA_LISTEN`,
-    /// `BOTZILLA_ADVERTISE`; what they don't set, from the TOML file that `BOTZILLA_CONFIG` names,
+    /// `BOTZILLA_ADVERTISE`, `BOTZILLA_POLICY`; what they don't set, from the TOML file that `BOTZILLA_CONFIG` names,
     /// or from `botzilla.toml` in the working directory.
     ///
     /// # Errors
@@ -167,6 +179,9 @@ impl NodeConfig {
         if let Some(advertise) = settings.advertise {
             config = config.advertise(advertise);
             config.check()?;
+        }
+        if let Some(path) = settings.policy {
+            config = config.policy(path)?;
         }
         if let Some(ms) = settings.ask_time_ms {
             config = config.ask_time(positive("ask_time_ms", ms)?);
@@ -252,6 +267,20 @@ impl NodeConfig {
                 .map_err(|error| ConfigError::new("secret", error))?;
         }
         Ok(Some(keyring))
+    }
+
+    /// Who may do what on this node, by the id of their secret: a TOML file, as [`policy`](crate::policy)
+    /// reads it. Without one, all who hold a secret may all. What components of this node send each
+    /// other is never checked.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read, or is no policy; the error says where and why.
+    pub fn policy(mut self, file: impl Into<PathBuf>) -> Result<Self, ConfigError> {
+        let path = file.into();
+        let policy = Arc::new(Policy::from_file(&path)?);
+        self.policy = Some(PolicyFile { path, policy });
+        Ok(self)
     }
 
     /// The bounds on queues and sizes.

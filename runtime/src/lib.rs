@@ -39,6 +39,7 @@ mod map;
 mod message;
 mod node;
 mod open;
+pub mod policy;
 mod program;
 mod reference;
 mod reload;

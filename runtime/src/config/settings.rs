@@ -24,6 +24,7 @@ const ENV_SECRET: &str = "BOTZILLA_SECRET";
 const ENV_SECRET_FILE: &str = "BOTZILLA_SECRET_FILE";
 const ENV_LISTEN: &str = "BOTZILLA_LISTEN";
 const ENV_ADVERTISE: &str = "BOTZILLA_ADVERTISE";
+const ENV_POLICY: &str = "BOTZILLA_POLICY";
 
 /// The settings as written in a file or the environment; all optional.
 ///
@@ -32,6 +33,7 @@ const ENV_ADVERTISE: &str = "BOTZILLA_ADVERTISE";
 /// secret_file = "/etc/botzilla/secret"   # or: secret = "bz1:..", or a list of several
 /// listen = "0.0.0.0:7001"
 /// advertise = ["robot.local:7001"]
+/// policy = "/etc/botzilla/policy.toml"
 /// ask_time_ms = 5000
 /// registry_time_ms = 30000
 ///
@@ -54,6 +56,8 @@ pub struct Settings {
     pub listen: Option<String>,
     /// The addresses that others are told.
     pub advertise: Option<Vec<String>>,
+    /// A file that says who may do what, by key id.
+    pub policy: Option<PathBuf>,
     /// Milliseconds that an ask or tell has by default.
     pub ask_time_ms: Option<u64>,
     /// Milliseconds that the registry is tried at start.
@@ -230,6 +234,9 @@ impl Settings {
                     .map(|one| one.trim().to_owned())
                     .collect(),
             );
+        }
+        if let Some(policy) = variable(ENV_POLICY)? {
+            settings.policy = Some(policy.into());
         }
         Ok(settings)
     }

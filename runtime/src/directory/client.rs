@@ -135,6 +135,14 @@ impl Directory {
         look(&self.replica.read())
     }
 
+    /// The names that a node holds, as far as this node knows.
+    pub(crate) fn held_by(&self, node: NodeId) -> Vec<Name> {
+        self.read(|all| {
+            let held = all.all().filter(|located| located.place.id == node);
+            held.map(|located| located.name.clone()).collect()
+        })
+    }
+
     /// How the node stands with the registry, now and from now on.
     pub(crate) fn status(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
