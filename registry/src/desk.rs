@@ -168,6 +168,30 @@ impl<S: Store> Desk<S> {
         }
     }
 
+    /// What those who may register nothing are told.
+    pub fn nothing_registered(&self) -> RegisterReply {
+        RegisterReply {
+            epoch: self.table.epoch(),
+            recovering: self.table.is_recovering(),
+            results: Vec::new(),
+        }
+    }
+
+    /// Takes back the names of those who may not hold them any more. Those who wait for one ask again.
+    pub fn review(
+        &mut self,
+        now: Instant,
+        links: &impl Links,
+        may_hold: impl Fn(NodeId, &str) -> bool,
+    ) {
+        let waiting: Vec<NodeId> = self.registrations.keys().copied().collect();
+        for node in waiting {
+            self.end_registration(node);
+        }
+        self.table.review(now, links, may_hold);
+        self.after_change(now, links);
+    }
+
     /// Lets time pass. To be called ten times a second.
     pub fn tick(&mut self, now: Instant, links: &impl Links) {
         self.table.tick(now, links);

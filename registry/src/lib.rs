@@ -6,6 +6,7 @@
 //! - [`store`]: who has which name, with revisions; behind a trait.
 //! - [`table`]: the decisions: claims, leases, recovery. No I/O, no clock.
 //! - `desk`: which answers are held back, and until when. No I/O, no clock.
+//! - `permit`: what a policy lets a node say at it. Likewise.
 //! - [`Registry`]: the desk as a component named `registry`, on a node.
 //!
 //! The messages are in [`botzilla::directory::messages`].
@@ -13,6 +14,7 @@
 // For those who look at it from outside: the simulation and the fuzz targets.
 #[doc(hidden)]
 pub mod desk;
+mod permit;
 mod server;
 pub mod store;
 pub mod table;

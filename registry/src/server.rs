@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -17,6 +18,7 @@ use botzilla_wire::NodeId;
 
 use crate::{
     desk::{Desk, Reply},
+    permit,
     table::{Link, Links, Rules, Table},
 };
 
@@ -76,6 +78,16 @@ impl Registry {
     pub fn fresh(mut self) -> Self {
         self.fresh = true;
         self
+    }
+
+    /// Who may register what, and do anything else on its node: see [`NodeConfig::policy`].
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read, or is no policy.
+    pub fn policy(mut self, file: impl Into<PathBuf>) -> Result<Self> {
+        self.node = self.node.policy(file)?;
+        Ok(self)
     }
 
     /// Other times and bounds.
@@ -155,6 +167,8 @@ fn servers(rules: Rules, fresh: bool) -> impl Fn() -> Result<Server, HookError> 
 #[derive(Debug)]
 struct Server {
     desk: Desk,
+    /// The policy that all names are held under.
+    policy: u64,
 }
 
 impl Server {
@@ -164,7 +178,18 @@ impl Server {
         let now = Instant::now();
         Ok(Self {
             desk: Desk::new(Table::new(rules, epoch, now), now),
+            policy: 0,
         })
+    }
+
+    /// Takes back what a policy that has changed doesn't allow any more.
+    fn review(&mut self, ctx: &Ctx<Self>) {
+        let node = ctx.node();
+        let policy = node.policy_epoch();
+        if std::mem::replace(&mut self.policy, policy) != policy {
+            let may_hold = |peer, name: &str| node.may_hold(peer, name);
+            self.desk.review(Instant::now(), &links(ctx), may_hold);
+        }
     }
 }
 
@@ -172,7 +197,9 @@ impl Server {
 impl Server {
     #[botzilla::on_start]
     fn start(&mut self, ctx: &Ctx<Self>) {
+        self.policy = ctx.node().policy_epoch();
         ctx.every(TICK, |this, ctx| {
+            this.review(ctx);
             this.desk.tick(Instant::now(), &links(ctx));
         });
         let epoch = self.desk.table().epoch();
@@ -184,13 +211,25 @@ impl Server {
     fn register(&mut self, msg: Register, ctx: &Ctx<Self>) -> Later<RegisterReply> {
         let (reply, later) = reply(ctx);
         let now = Instant::now();
-        self.desk.register(now, &links(ctx), from(ctx), msg, reply);
+        let may_register = |name: &str| ctx.may_register(name);
+        let table = self.desk.table();
+        let (msg, reply) = permit::register(table, from(ctx), msg, may_register, reply);
+        if let Some(msg) = msg {
+            self.desk.register(now, &links(ctx), from(ctx), msg, reply);
+        } else {
+            reply(self.desk.nothing_registered());
+        }
         later
     }
 
     #[botzilla::handler]
     fn deregister(&mut self, msg: Deregister, ctx: &Ctx<Self>) {
         let now = Instant::now();
+        let may_register = |name: &str| ctx.may_register(name);
+        if let Err(reason) = permit::speak(self.desk.table(), from(ctx), may_register) {
+            tracing::warn!(node = %from(ctx), reason, "a deregistration is denied");
+            return;
+        }
         self.desk.deregister(now, &links(ctx), from(ctx), &msg);
     }
 

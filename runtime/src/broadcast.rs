@@ -29,6 +29,7 @@ use crate::{
     conduit::{Terms, check_message_name, expired},
     link::{NotSent, Outgoing},
     node::is_public,
+    policy::Origin,
     routes::layout_of,
     ticket::{Letter, Ticket},
 };
@@ -198,7 +199,11 @@ async fn send(
         });
         reach(node, audience, route, framed.clone(), terms)
     }));
-    let here = deliver_here(node, node.id(), sender.as_ref(), &cast, terms.deadline);
+    let us = Origin {
+        node: node.id(),
+        key: None,
+    };
+    let here = deliver_here(node, &us, sender.as_ref(), &cast, terms.deadline);
     let here = async {
         let (mut report, waiting) = here;
         for (name, outcome) in waiting {
@@ -315,6 +320,18 @@ async fn reach(
                 linked.map_err(|error| Reason::NotConnected(error.to_string()))?
             }
         };
+        // As a component that it may not be, a node is sent nothing, and isn't believed.
+        let mut denied = Vec::new();
+        for name in &audience.components {
+            if let Err(reason) = node.inner().as_component(Arc::clone(&link), name) {
+                denied.push((name.clone(), reason));
+            }
+        }
+        if denied.len() == audience.components.len()
+            && let Some((_, reason)) = denied.pop()
+        {
+            return Err(reason);
+        }
         let (asker, ended) = oneshot::channel();
         let outgoing = Outgoing {
             route,
@@ -340,8 +357,15 @@ async fn reach(
             }
         }
         let bytes = remote_answer(ended.await.ok(), terms.time)?;
-        botzilla_wire::encoding::decode::<BroadcastReport>(encoding, &bytes, node.limits())
-            .map_err(|error| Reason::unreadable(format!("its report can't be read: {error}")))
+        let mut report: BroadcastReport =
+            botzilla_wire::encoding::decode(encoding, &bytes, node.limits()).map_err(|error| {
+                Reason::unreadable(format!("its report can't be read: {error}"))
+            })?;
+        report.keep(|name| node.inner().may_be(&link, name));
+        for (name, reason) in denied {
+            report.settle(name, Err(reason));
+        }
+        Ok(report)
     });
     match outcome
         .await

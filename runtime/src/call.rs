@@ -28,6 +28,8 @@ pub(crate) struct Call {
 pub(crate) struct Head {
     pub(crate) sender: Option<Name>,
     pub(crate) sender_node: NodeId,
+    /// The key id of the connection that it came by, where there is a policy.
+    pub(crate) key: Option<Arc<str>>,
     pub(crate) deadline: Instant,
     /// The components that wait for this message to be answered.
     pub(crate) path: Option<Arc<[Name]>>,

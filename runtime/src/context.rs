@@ -176,6 +176,23 @@ impl<C: 'static> Ctx<C> {
         self.head.as_ref().map(|head| head.sender_node)
     }
 
+    /// Whether this node's policy lets who sent the message have a component of that name, for the
+    /// registry: by the key id of the connection that it came by.
+    ///
+    /// # Errors
+    ///
+    /// It doesn't; the text says so to who sent it.
+    #[doc(hidden)]
+    pub fn may_register(&self, component: &str) -> std::result::Result<(), String> {
+        let guard = self.shared.node.inner().guard();
+        let key = self.head.as_ref().and_then(|head| head.key.as_ref());
+        match (guard, key) {
+            (Some(guard), Some(key)) => guard.register(key, component).map_err(String::from),
+            // From this node itself.
+            _ => Ok(()),
+        }
+    }
+
     /// How long the sender still waits; `None` outside a message.
     pub fn time_left(&self) -> Option<Duration> {
         self.head

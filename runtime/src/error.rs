@@ -152,6 +152,16 @@ pub enum SpawnError {
         /// What the factory or hook said.
         reason: String,
     },
+    /// The registry's policy doesn't let this node's secret have the name.
+    #[error(
+        "component {name:?} is denied: {reason}; add the name to `register` there, or use another secret"
+    )]
+    Denied {
+        /// As given.
+        name: String,
+        /// What the policy says.
+        reason: String,
+    },
     /// The registry couldn't be asked.
     #[error("component {name:?} couldn't be registered: {reason}")]
     NotRegistered {

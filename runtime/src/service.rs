@@ -10,6 +10,7 @@ use crate::{
     counters::RouteReport,
     hosted::{Hosted, Status},
     node::is_public,
+    policy::DeniedReport,
     watchdog,
 };
 
@@ -65,6 +66,8 @@ pub struct Description {
     pub handlers: Vec<HandlerDescription>,
     /// The streams that it publishes now, by name.
     pub streams: Vec<StreamReport>,
+    /// What its node's policy has denied of it; of `node/<id>`, all that it has.
+    pub denied: Vec<DeniedReport>,
 }
 
 /// A handler, in full.
@@ -113,6 +116,8 @@ pub struct NodeReport {
     pub routes: Vec<RouteReport>,
     /// What its components publish, and to whom.
     pub streams: Vec<StreamCounters>,
+    /// What its policy has denied, by key id and by what it was.
+    pub denied: Vec<DeniedReport>,
 }
 
 /// What became of a stream's items.
@@ -183,6 +188,7 @@ impl Node {
             blocks_ms: watchdog::blocks_since(&hosted).map(|since| ms(since.elapsed())),
             handlers: handlers(&hosted),
             streams: self.streams_hub().report_of(component),
+            denied: self.denied_of(component),
         })
     }
 
@@ -205,6 +211,7 @@ impl Node {
                 .collect(),
             routes: self.counters(),
             streams: self.streams_hub().counters(),
+            denied: self.denied(),
         }
     }
 }

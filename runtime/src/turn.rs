@@ -332,6 +332,7 @@ impl<C> Shared<C> {
         Head {
             sender: None,
             sender_node: self.node.id(),
+            key: None,
             // Nobody waits for a hook: what it asks has its own time.
             deadline: std::time::Instant::now() + NO_DEADLINE,
             path: None,

@@ -277,6 +277,37 @@ impl<S: Store> Table<S> {
         }
     }
 
+    /// Takes names, and claims on them, back from those who may not have them any more.
+    pub fn review(
+        &mut self,
+        now: Instant,
+        links: &impl Links,
+        may_hold: impl Fn(NodeId, &str) -> bool,
+    ) {
+        let now = self.clock.advance(now);
+        let held = self
+            .store
+            .after("")
+            .map(|row| (row.node, Arc::from(&*row.facts.name)));
+        let waiting = self
+            .claims
+            .iter()
+            .flat_map(|(name, all)| all.iter().map(|claimant| (claimant.node, Arc::clone(name))));
+        let all: Vec<(NodeId, Arc<str>)> = held.chain(waiting).collect();
+        for (node, name) in all {
+            if !may_hold(node, &name) {
+                tracing::warn!(%node, %name, "its name is taken back: the policy doesn't let it be that any more");
+                self.give_up(node, &name);
+                self.decide(now, links, &name);
+            }
+        }
+    }
+
+    /// The names that a node holds.
+    pub fn held_by(&self, node: NodeId) -> Vec<Arc<str>> {
+        self.names_of(node)
+    }
+
     /// Lets time pass: leases end, recovery ends, claims are decided. To be called several times a
     /// second.
     pub fn tick(&mut self, now: Instant, links: &impl Links) {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use botzilla_wire::{
-    Code, Failure, Name, NodeId,
+    Code, Failure, Name,
     route::{Route, Scope},
 };
 
@@ -20,12 +20,13 @@ use crate::{
     hosted::{Hosted, refuse_stopped},
     link::Inbound,
     node::{check_schema, is_public},
+    policy::Origin,
     seat::Seat,
     ticket::{Letter, Tells},
 };
 
 /// A broadcast that came in: to all who listen here, then the report back.
-pub(crate) fn fan_out(node: &Node, peer: NodeId, inbound: Inbound) {
+pub(crate) fn fan_out(node: &Node, from: Origin, inbound: Inbound) {
     let Inbound {
         route,
         deadline,
@@ -34,6 +35,11 @@ pub(crate) fn fan_out(node: &Node, peer: NodeId, inbound: Inbound) {
         ..
     } = inbound;
     let info = &route.info;
+    if let (Some(guard), Some(key), Some(sender)) = (node.inner().guard(), &from.key, &info.sender)
+        && let Err(refusal) = guard.send_as(key, from.node, sender)
+    {
+        return responder.fail(failure(Code::Denied, false, refusal));
+    }
     if payload.is_empty() {
         return responder.fail(failure(Code::BadPayload, false, "an empty broadcast"));
     }
@@ -46,7 +52,7 @@ pub(crate) fn fan_out(node: &Node, peer: NodeId, inbound: Inbound) {
         payload,
         to_the_end,
     };
-    let (mut report, waiting) = deliver_here(node, peer, info.sender.as_ref(), &cast, deadline);
+    let (mut report, waiting) = deliver_here(node, &from, info.sender.as_ref(), &cast, deadline);
     let encoding = cast.encoding;
     let answer = move |report: &BroadcastReport| match encode_to_send(encoding, report) {
         Ok(bytes) => responder.reply(bytes),
@@ -77,7 +83,7 @@ pub(crate) fn fan_out(node: &Node, peer: NodeId, inbound: Inbound) {
 /// Into the queues of this node's listeners. Those to wait for come back with their names.
 pub(super) fn deliver_here(
     node: &Node,
-    from: NodeId,
+    from: &Origin,
     sender: Option<&Name>,
     cast: &Cast,
     deadline: Instant,
@@ -88,14 +94,14 @@ pub(super) fn deliver_here(
         // The sender gets none.
         if !is_public(&hosted.name)
             || *hosted.name == *REGISTRY
-            || (from == node.id() && sender == Some(&hosted.name))
+            || (from.node == node.id() && sender == Some(&hosted.name))
         {
             continue;
         }
         if matches!(&cast.scope, Scope::Group(group) if !hosted.is_in_group(group)) {
             continue;
         }
-        match push(&hosted, from, sender, cast, deadline) {
+        match push(node, &hosted, from, sender, cast, deadline) {
             Ok(None) => report.ignored.push(hosted.name.to_string()),
             Ok(Some(sent)) if cast.to_the_end => waiting.push((hosted.name.to_string(), sent)),
             Ok(Some(_)) => report.delivered.push(hosted.name.to_string()),
@@ -115,8 +121,9 @@ pub(super) fn deliver_here(
 
 /// Into one component's queue; `None` if it doesn't listen.
 fn push(
+    node: &Node,
     hosted: &Arc<Hosted>,
-    from: NodeId,
+    from: &Origin,
     sender: Option<&Name>,
     cast: &Cast,
     deadline: Instant,
@@ -127,6 +134,12 @@ fn push(
     let info = &hosted.routes[route];
     if !info.options.broadcast {
         return Ok(None);
+    }
+    // From a component of this node it has no key.
+    if let (Some(guard), Some(key)) = (node.inner().guard(), &from.key) {
+        guard
+            .call(key, &hosted.name, &cast.message)
+            .map_err(|refusal| failure(Code::Denied, false, refusal))?;
     }
     check_schema(
         hosted,
@@ -156,7 +169,8 @@ fn push(
     let (told, sent) = Tells::new(hosted.name.clone()).open(Letter::untyped(info.name), time);
     let head = Head {
         sender: sender.cloned(),
-        sender_node: from,
+        sender_node: from.node,
+        key: from.key.clone(),
         deadline,
         path: None,
     };

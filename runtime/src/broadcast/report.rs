@@ -58,6 +58,13 @@ impl BroadcastReport {
         self.unreached.extend(other.unreached);
     }
 
+    /// Only of those components that are so meant.
+    pub(super) fn keep(&mut self, is_meant: impl Fn(&str) -> bool) {
+        self.delivered.retain(|name| is_meant(name));
+        self.ignored.retain(|name| is_meant(name));
+        self.failed.retain(|failed| is_meant(&failed.component));
+    }
+
     /// Where the types differ, the receiver says what its own is.
     pub(super) fn explain(&mut self, letter: Letter) {
         let differ = |failed: &&mut BroadcastFailure| failed.code == Code::WrongSchema.number();

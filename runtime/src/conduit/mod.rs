@@ -144,6 +144,7 @@ impl Conduit {
         Head {
             sender: self.sender.clone(),
             sender_node: self.node.id(),
+            key: None,
             deadline,
             path,
         }

@@ -108,6 +108,11 @@ pub enum Outcome {
         /// Which.
         reason: String,
     },
+    /// The registry's policy doesn't let the node's secret have the name.
+    Denied {
+        /// What it says.
+        reason: String,
+    },
 }
 
 /// Why a claim waits.

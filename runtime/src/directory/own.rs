@@ -40,6 +40,14 @@ pub enum Refused {
         /// Why.
         reason: String,
     },
+    /// The registry's policy doesn't let this node's secret have it.
+    #[error("the component {name:?} is denied: {reason}")]
+    Denied {
+        /// The name.
+        name: String,
+        /// What the policy says.
+        reason: String,
+    },
     /// The claim was withdrawn, or the node ends.
     #[error("the component {name:?} was stopped before it had its name")]
     Withdrawn {
@@ -304,6 +312,10 @@ impl Own {
                 Outcome::NameLost { to } => Refused::NameLost {
                     name: result.name,
                     to,
+                },
+                Outcome::Denied { reason } => Refused::Denied {
+                    name: result.name,
+                    reason,
                 },
                 Outcome::Invalid { reason } => Refused::Invalid {
                     name: result.name,

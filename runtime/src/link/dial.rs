@@ -406,6 +406,16 @@ impl<C: Carrier> Run<C> {
         let links = self.links.upgrade().ok_or(AttemptError::CutShort)?;
         match done.unwrap_or(Err(AttemptError::HandshakeTooSlow { after: time })) {
             Ok((established, input)) => {
+                if let Err(refusal) = links.admit(&established.key_id, established.peer) {
+                    proving(false);
+                    let limits = links.local().limits.clone();
+                    drop(links);
+                    let why = String::from(refusal);
+                    let goodbye = C::goodbye(established, &limits, &why);
+                    // A last word, which the other side logs.
+                    let _ = timeout(time, handshake::leave(&mut stream, &goodbye)).await;
+                    return Err(AttemptError::Denied { why });
+                }
                 let first = Bytes::new();
                 let socket = Socket {
                     stream,

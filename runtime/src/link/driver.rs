@@ -209,8 +209,11 @@ impl Driver {
                     // Route numbers are dense, and bounded by the session.
                     self.routes.resize_with(index + 1, || None);
                 }
-                let resolved = Mutex::new(None);
-                self.routes[index] = Some(Arc::new(InboundRoute { info, resolved }));
+                self.routes[index] = Some(Arc::new(InboundRoute {
+                    info,
+                    resolved: Mutex::new(None),
+                    denied: Mutex::new(None),
+                }));
             }
             Event::Cancelled { id } => {
                 // Whoever runs or queues the message asks its responder.

@@ -129,6 +129,14 @@ pub(crate) enum AttemptError {
     /// The handshake said no.
     #[error(transparent)]
     Handshake(HandshakeError),
+    /// This node's own policy said no.
+    #[error(
+        "denied by this node's policy: {why}; it isn't the node that was meant, or the policy lacks a rule"
+    )]
+    Denied {
+        /// What the policy says.
+        why: String,
+    },
     /// Any other failure of the socket.
     #[error("the connection failed ({why})")]
     Socket {
@@ -188,7 +196,7 @@ impl AttemptError {
 
     fn needs_a_person(&self) -> bool {
         match self {
-            Self::BadAddress => true,
+            Self::BadAddress | Self::Denied { .. } => true,
             // Said of a node that is about to be known under another id, or to come back.
             Self::Handshake(
                 HandshakeError::TooSlow { .. }

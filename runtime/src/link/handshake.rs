@@ -131,6 +131,13 @@ impl Candidate {
     }
 }
 
+/// Ends an established connection that isn't wanted.
+pub(super) async fn leave(stream: &mut TcpStream, goodbye: &[u8]) {
+    if stream.write_all(goodbye).await.is_ok() {
+        finish_writing(stream).await;
+    }
+}
+
 /// Ends our direction and waits for the end of the other's: a socket that is closed with unread
 /// bytes takes what was written last down with it. The caller bounds the time.
 async fn finish_writing(stream: &mut TcpStream) {

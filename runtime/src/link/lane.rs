@@ -7,13 +7,15 @@ use std::{
 };
 
 use botzilla_wire as wire;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::net::TcpStream;
 use wire::{
     code::CloseReason,
     handshake::Established,
     ident::{ConnectionId, Lane, NodeId},
     limits::Limits,
+    output::Output,
+    session::Session,
 };
 
 use super::{
@@ -22,6 +24,7 @@ use super::{
     driver::Driver,
     table::{Links, LinksReport},
 };
+use crate::ticket::Ticket;
 
 /// A socket whose handshake is done.
 pub(crate) struct Socket {
@@ -70,6 +73,8 @@ pub(crate) trait Carrier: Sized + Send + Sync + 'static {
         address: SocketAddr,
         kept: bool,
     ) -> Self::Link;
+    /// The bytes that end an established connection at once, and say why.
+    fn goodbye(established: Established, limits: &Limits, why: &str) -> Bytes;
     /// Has its driver run, for as long as the connection lives.
     fn drive(links: &Arc<Links<Self>>, link: &Arc<Self::Link>, socket: Socket);
     /// It is there, and the current one of its peer.
@@ -92,6 +97,15 @@ impl Carrier for Control {
 
     fn link(established: Established, limits: &Limits, address: SocketAddr, kept: bool) -> Link {
         Link::new(established, limits, address, kept, Instant::now())
+    }
+
+    fn goodbye(established: Established, limits: &Limits, why: &str) -> Bytes {
+        let now = Instant::now();
+        let mut session: Session<Ticket> = Session::new(established, limits, now);
+        session.close_with(CloseReason::Denied, why);
+        let mut output = Output::new();
+        session.poll_transmit(now, &mut output);
+        output.copy_to_bytes(output.len())
     }
 
     fn drive(links: &Arc<Links<Self>>, link: &Arc<Link>, socket: Socket) {

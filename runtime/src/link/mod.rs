@@ -47,6 +47,8 @@ use wire::{
     session::Kind,
 };
 
+use crate::policy::Refusal;
+
 pub(crate) use self::{
     bulk::{BulkLink, BulkLinks, FeedRef, Order},
     connection::Link,
@@ -131,6 +133,8 @@ pub(crate) struct InboundRoute {
     pub(crate) info: Route,
     /// What the host made of it, so that the next message of the route is found at once.
     pub(crate) resolved: Mutex<Option<Arc<crate::node::Resolved>>>,
+    /// Why the policy of that number denies it; it isn't asked for each message.
+    pub(crate) denied: Mutex<Option<(u64, Refusal)>>,
 }
 
 impl fmt::Debug for InboundRoute {

@@ -32,7 +32,10 @@ use super::{
     lane::{Carrier, Connection, Control, Socket},
     listen::{self, Unproven},
 };
-use crate::stream::Hub;
+use crate::{
+    policy::{Guard, Refusal},
+    stream::Hub,
+};
 
 /// How long a node that has gone is remembered, at least.
 const REMEMBER: Duration = Duration::from_secs(600);
@@ -42,12 +45,15 @@ const REMEMBER: Duration = Duration::from_secs(600);
 pub(crate) struct Settings {
     /// How long one address may take to answer before the next is tried. Default: 1 s.
     pub(crate) connect_time: Duration,
+    /// Who may be connected; none: all who hold a secret.
+    pub(crate) guard: Option<Arc<Guard>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             connect_time: Duration::from_secs(1),
+            guard: None,
         }
     }
 }
@@ -239,6 +245,8 @@ impl<C: Carrier> Links<C> {
         if proven.lane != C::LANE {
             return Err(RefusalCode::Denied);
         }
+        self.admit(&proven.key_id, proven.peer)
+            .map_err(|_| RefusalCode::Denied)?;
         let table = self.table.lock();
         if table.stopping {
             return Err(RefusalCode::Stopping);
@@ -264,6 +272,31 @@ impl<C: Carrier> Links<C> {
             Err(RefusalCode::Crossed)
         } else {
             Ok(())
+        }
+    }
+
+    /// Whether the node's policy lets another be connected under a key id, and in the place of the
+    /// connection that there is.
+    pub(super) fn admit(&self, key: &str, peer: NodeId) -> Result<(), Refusal> {
+        let Some(guard) = &self.settings.guard else {
+            return Ok(());
+        };
+        guard.admit(key, peer)?;
+        match self.current(peer) {
+            Some(current) => guard.may_replace(key, current.key_id(), peer),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the connections that the node's policy doesn't allow any more.
+    pub(crate) fn enforce(&self) {
+        let Some(guard) = &self.settings.guard else {
+            return;
+        };
+        for link in self.all() {
+            if link.is_open() && guard.admit(link.key_id(), link.peer()).is_err() {
+                link.close(CloseReason::Denied);
+            }
         }
     }
 

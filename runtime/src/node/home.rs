@@ -71,7 +71,8 @@ impl Home for Node {
         }
     }
 
-    fn changed(&self, _: &[Name]) {
+    fn changed(&self, names: &[Name]) {
+        self.inner().enforce_names(names);
         self.inner().moved();
     }
 }
@@ -102,6 +103,10 @@ impl Node {
         loop {
             match inner.links.connect_address(address, deadline).await {
                 Ok(link) => {
+                    // Who is found there may not be it: then no patience makes it so.
+                    let link = inner
+                        .as_component(link, REGISTRY)
+                        .map_err(|denied| denied.to_string())?;
                     inner.links.keep(link.peer(), true);
                     return Ok(());
                 }
@@ -149,6 +154,7 @@ impl Node {
                     holder: by.to_string(),
                 })
             }
+            Ok(Ok(Err(Refused::Denied { reason, .. }))) => Err(SpawnError::Denied { name, reason }),
             Ok(Ok(Err(refused))) => Err(SpawnError::NotRegistered {
                 name,
                 reason: refused.to_string(),

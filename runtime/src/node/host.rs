@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use botzilla_wire::{Code, Failure, NodeId, route::Scope};
+use botzilla_wire::{Code, Failure, Name, NodeId, route::Scope};
 
 use super::{Inner, Node};
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     call::{Body, Call, EncodedCall, EncodedTo, Head, failure},
     hosted::Hosted,
     link::{BulkLinks, Counters, Host, Inbound, InboundRoute, Link},
+    policy::Origin,
     seat::Seat,
 };
 
@@ -17,20 +18,22 @@ use crate::{
 pub(crate) struct Resolved {
     hosted: Arc<Hosted>,
     route: usize,
+    /// The policy that allows it.
+    epoch: u64,
 }
 
 impl Host for Inner {
     fn request(&self, link: &Arc<Link>, inbound: Inbound) {
         match &inbound.route.info.scope {
             Scope::Component(name) => {
-                let resolved = match self.resolve_route(&inbound.route, name) {
+                let resolved = match self.resolve_route(link, &inbound.route, name) {
                     Ok(resolved) => resolved,
                     Err(failure) => return inbound.responder.fail(failure),
                 };
-                deliver(link.peer(), &resolved, inbound);
+                deliver(self.origin(link), &resolved, inbound);
             }
             Scope::Group(_) | Scope::Everyone => match self.node() {
-                Some(node) => fan_out(&node, link.peer(), inbound),
+                Some(node) => fan_out(&node, self.origin(link), inbound),
                 None => drop(inbound),
             },
         }
@@ -69,13 +72,22 @@ impl Host for Inner {
 }
 
 impl Inner {
-    fn resolve_route(&self, route: &InboundRoute, name: &str) -> Result<Arc<Resolved>, Failure> {
+    fn resolve_route(
+        &self,
+        link: &Link,
+        route: &InboundRoute,
+        name: &Name,
+    ) -> Result<Arc<Resolved>, Failure> {
         let mut known = route.resolved.lock();
+        let epoch = self.policy_epoch();
         if let Some(resolved) = &*known
+            && resolved.epoch == epoch
             && !resolved.hosted.mailbox.is_closed()
         {
             return Ok(resolved.clone());
         }
+        // First of all: who may not call it isn't told what there is.
+        self.allow(link, route, name, epoch)?;
         let Some(hosted) = self.hosted_named(name) else {
             return Err(failure(
                 Code::NoSuchComponent,
@@ -88,7 +100,11 @@ impl Inner {
             return Err(failure(Code::NoHandler, false, hosted.handles()));
         };
         check_schema(&hosted, at, info)?;
-        let resolved = Arc::new(Resolved { hosted, route: at });
+        let resolved = Arc::new(Resolved {
+            hosted,
+            route: at,
+            epoch,
+        });
         *known = Some(resolved.clone());
         Ok(resolved)
     }
@@ -126,11 +142,12 @@ pub(crate) fn check_schema(
     Err(failure(Code::WrongSchema, false, text))
 }
 
-fn deliver(peer: NodeId, resolved: &Resolved, inbound: Inbound) {
+fn deliver(from: Origin, resolved: &Resolved, inbound: Inbound) {
     let hosted = &resolved.hosted;
     let head = Head {
         sender: inbound.route.info.sender.clone(),
-        sender_node: peer,
+        sender_node: from.node,
+        key: from.key,
         deadline: inbound.deadline,
         path: (!inbound.path.is_empty()).then(|| inbound.path.into()),
     };

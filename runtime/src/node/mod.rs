@@ -5,6 +5,7 @@ mod home;
 mod host;
 mod keys;
 mod place;
+mod policy;
 mod shutdown;
 mod spawn;
 mod start;
@@ -35,7 +36,7 @@ pub(crate) use self::{
 use crate::{
     Blocked, CallError, Message, NodeConfig, Result, broadcast::Broadcast, conduit::Conduit,
     config::RegistryAt, deadline::Deadlines, directory::Directory, hosted::Hosted, link::Links,
-    reference::ComponentRef, reload::Reload, stream::Hub, watchdog::Pulse,
+    policy::Guard, reference::ComponentRef, reload::Reload, stream::Hub, watchdog::Pulse,
 };
 
 /// A handle of a node: cheap to clone, usable from any thread.
@@ -52,7 +53,9 @@ pub(crate) struct Inner {
     components: RwLock<FxHashMap<Name, Arc<Hosted>>>,
     count: AtomicU64,
     links: Arc<Links>,
-    directory: Directory,
+    directory: Arc<Directory>,
+    /// Who may do what here; none: all who hold a secret may all.
+    guard: Option<Arc<Guard>>,
     deadlines: Arc<Deadlines>,
     /// Its streams, and what carries them.
     hub: Arc<Hub>,

@@ -27,14 +27,21 @@ impl Node {
             let RegistryAt::Address(address) = &inner.config.registry else {
                 return None;
             };
-            return Some(Place::There(inner.links.current_at(address)?, None));
+            let link = inner.links.current_at(address)?;
+            return inner
+                .may_be(&link, name)
+                .then_some(Place::There(link, None));
         }
         if let Some(node) = node_of_name(name) {
-            return Some(Place::There(inner.links.current(node)?, None));
+            let link = inner.links.current(node)?;
+            return inner
+                .may_be(&link, name)
+                .then_some(Place::There(link, None));
         }
         let located = inner.directory.get(name)?;
         let link = inner.links.current(located.place.id)?;
-        Some(Place::There(link, Some(located)))
+        let may_be = inner.may_be(&link, name);
+        may_be.then_some(Place::There(link, Some(located)))
     }
 
     /// Where a component is: asks the registry and connects, if need be.
@@ -52,6 +59,12 @@ impl Node {
 
     /// Why a message that can't wait has no place to go; begins to look for one.
     pub(crate) fn why_no_place(&self, name: &Name) -> Reason {
+        if let Some(located) = self.inner().directory.get(name)
+            && let Some(link) = self.inner().links.current(located.place.id)
+            && let Err(denied) = self.inner().as_component(link, name)
+        {
+            return denied;
+        }
         let (node, wanted) = (self.clone(), name.clone());
         let deadline = Instant::now() + self.default_time();
         self.inner().arbiter.spawn(async move {
@@ -84,6 +97,7 @@ impl Node {
                 .connect_address(address, deadline)
                 .await
                 .map_err(|error| not_connected(&error))?;
+            let link = inner.as_component(link, name)?;
             inner.links.keep(link.peer(), true);
             return Ok(Place::There(link, None));
         }
@@ -100,13 +114,14 @@ impl Node {
                 .connect(id, &addresses, deadline)
                 .await
                 .map_err(|error| not_connected(&error))?;
-            return Ok(Place::There(link, None));
+            return Ok(Place::There(inner.as_component(link, name)?, None));
         }
         let located = match inner.directory.get(name) {
             Some(located) => located,
             None => self.resolve(name, deadline).await?,
         };
         let link = self.connect_to(&located, deadline).await?;
+        let link = inner.as_component(link, name)?;
         Ok(Place::There(link, Some(located)))
     }
 

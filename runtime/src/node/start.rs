@@ -18,6 +18,7 @@ use crate::{
     deadline::Deadlines,
     directory::Directory,
     link::{Host, Links, Settings},
+    policy::Guard,
     program,
     reload::Reload,
     service,
@@ -44,6 +45,13 @@ pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Re
     };
     let mut local = Local::new(id, config.secrets.clone());
     local.limits = config.limits.clone();
+    let directory = Arc::new(Directory::new());
+    let policy = config.policy.as_ref();
+    let guard = policy.map(|file| Guard::new(id, file, Arc::clone(&directory)));
+    let settings = Settings {
+        guard: guard.clone(),
+        ..Settings::default()
+    };
     let now = Instant::now();
     let node = Node(Arc::new_cyclic(|this: &Weak<Inner>| {
         let host: Weak<dyn Host> = this.clone();
@@ -53,9 +61,10 @@ pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Re
             started: now,
             components: RwLock::default(),
             count: AtomicU64::new(0),
-            hub: Hub::new(&local),
-            links: Links::new(local, host, Settings::default()),
-            directory: Directory::new(),
+            hub: Hub::new(&local, settings.clone()),
+            links: Links::new(local, host, settings),
+            directory,
+            guard,
             deadlines: Deadlines::new(now),
             conduits: Mutex::default(),
             generation: AtomicU64::new(0),

@@ -50,11 +50,21 @@ pub struct DeniedReport {
     pub times: u64,
 }
 
+impl DeniedReport {
+    /// Whether it is about this component, its messages or its streams.
+    pub(crate) fn is_of(&self, component: &str) -> bool {
+        match self.what.strip_prefix(component) {
+            Some("") => true,
+            Some(rest) => rest.strip_prefix('/').is_some_and(|own| !own.contains('/')),
+            None => false,
+        }
+    }
+}
+
 /// The counts of a node.
 #[derive(Debug, Default)]
 pub(super) struct Denials {
     keys: BTreeMap<Box<str>, OfKey>,
-    total: u64,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +76,6 @@ struct OfKey {
 impl Denials {
     /// Counts one. How often it was denied by now.
     pub(super) fn add(&mut self, key: &str, verb: Verb, what: &str) -> u64 {
-        self.total += 1;
         // Key ids are those that this node holds, so they are few.
         if !self.keys.contains_key(key) {
             self.keys.insert(key.into(), OfKey::default());
@@ -85,14 +94,12 @@ impl Denials {
         *times
     }
 
-    pub(super) fn total(&self) -> u64 {
-        self.total
-    }
-
     pub(super) fn reports(&self) -> Vec<DeniedReport> {
         let mut reports = Vec::new();
         for (key, OfKey { known, others }) in &self.keys {
-            let known = known.iter().map(|((verb, what), times)| (verb, &**what, times));
+            let known = known
+                .iter()
+                .map(|((verb, what), times)| (verb, &**what, times));
             let others = others.iter().map(|(verb, times)| (verb, OTHERS, times));
             reports.extend(known.chain(others).map(|(verb, what, times)| DeniedReport {
                 key: key.to_string(),
@@ -120,8 +127,15 @@ mod tests {
         let reports = denials.reports();
         assert!(reports.len() <= REMEMBERED + 2, "{}", reports.len());
         let times: u64 = reports.iter().map(|report| report.times).sum();
-        assert_eq!((times, denials.total()), (10_002, 10_002));
-        let mine = reports.iter().find(|report| report.key == "tablet").unwrap();
-        assert_eq!((&*mine.what, mine.times), ("drive/Go", 2), "nobody's flood hides it");
+        assert_eq!(times, 10_002);
+        let mine = reports
+            .iter()
+            .find(|report| report.key == "tablet")
+            .unwrap();
+        assert_eq!(
+            (&*mine.what, mine.times),
+            ("drive/Go", 2),
+            "nobody's flood hides it"
+        );
     }
 }

@@ -53,9 +53,10 @@ impl FromStr for Policy {
         if file.allow.is_empty() {
             return Err(PolicyError {
                 line: 1,
-                reason: "there is no [[allow]] table, so nobody could do anything; give the robot's \
+                reason:
+                    "there is no [[allow]] table, so nobody could do anything; give the robot's \
                          own key id one (README.md has an example), or take the setting out"
-                    .to_owned(),
+                        .to_owned(),
             });
         }
         let rules = file.allow.into_iter().map(|allow| {

@@ -16,7 +16,7 @@ use botzilla_wire::{Name, NodeId};
 use parking_lot::{Mutex, RwLock};
 
 use super::{DeniedReport, Policy, Request, Verb, denials::Denials};
-use crate::{ConfigError, directory::Directory};
+use crate::{ConfigError, directory::Directory, stream::StreamName};
 
 /// A node's policy, and where it is from.
 #[derive(Clone, Debug)]
@@ -36,9 +36,24 @@ pub(crate) struct Guard {
     directory: Arc<Directory>,
 }
 
-/// Why something is denied, for whoever wanted it.
+/// Where a message came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) node: NodeId,
+    /// The key id of its connection, if there is a policy to ask about it.
+    pub(crate) key: Option<Arc<str>>,
+}
+
+/// What is denied, and why, for whoever wanted it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal(Arc<str>);
+pub(crate) struct Refusal(Arc<Refused>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Refused {
+    verb: Verb,
+    what: String,
+    text: String,
+}
 
 impl Guard {
     pub(crate) fn new(node: NodeId, file: &PolicyFile, directory: Arc<Directory>) -> Arc<Self> {
@@ -89,41 +104,36 @@ impl Guard {
     /// that the node is, the key id may be. So who holds a lesser secret gets nothing by another's id.
     pub(crate) fn admits(&self, key: &str, peer: NodeId) -> Result<(), Refusal> {
         let policy = self.policy();
+        let refused = |text| Err(Refusal::new(Verb::Connect, peer, text));
         if !policy.names(key) {
-            return Err(refusal(format_args!(
-                "no rule of node {}'s policy names the key id `{key}`",
+            return refused(format!(
+                "no rule of the policy of node {} names the key id `{key}`",
                 self.node
-            )));
+            ));
         }
         let held = self.directory.held_by(peer);
-        let denied = held.iter().find(|name| !is_allowed(&policy, key, name));
-        denied.map_or(Ok(()), |name| {
-            Err(refusal(format_args!(
-                "node {peer} is {name}, which the key id `{key}` may not be by node {}'s policy",
+        match held.iter().find(|name| !may_be(&policy, key, name)) {
+            None => Ok(()),
+            Some(name) => refused(format!(
+                "node {peer} is {name}, which the policy of node {} doesn't let the key id `{key}` be",
                 self.node
-            )))
-        })
+            )),
+        }
     }
 
     /// The same, counted.
     pub(crate) fn admit(&self, key: &str, peer: NodeId) -> Result<(), Refusal> {
-        let admitted = self.admits(key, peer);
-        if let Err(refusal) = &admitted {
-            self.count(key, Verb::Connect, &peer.to_string(), refusal);
-        }
-        admitted
+        self.counted(key, self.admits(key, peer))
     }
 
-    /// Whether a connection of one key id may take the place of one of another, which is there and lives.
+    /// Whether a connection of one key id may take the place of one of another, which is there.
     pub(crate) fn may_replace(&self, new: &str, old: &str, peer: NodeId) -> Result<(), Refusal> {
-        if self.policy().covers(new, old) {
+        if new == old || self.policy().covers(new, old) {
             return Ok(());
         }
-        let refusal = refusal(format_args!(
-            "node {peer} is connected under the key id `{old}`, and `{new}` may do less"
-        ));
-        self.count(new, Verb::Connect, &peer.to_string(), &refusal);
-        Err(refusal)
+        let text =
+            format!("node {peer} is connected under the key id `{old}`, and `{new}` may do less");
+        self.counted(new, Err(Refusal::new(Verb::Connect, peer, text)))
     }
 
     // ---- what comes in --------------------------------------------------------------------------
@@ -138,12 +148,11 @@ impl Guard {
         if self.is(key, peer, sender) {
             return Ok(());
         }
-        let refusal = refusal(format_args!(
-            "node {}'s policy doesn't let the key id `{key}` be {sender}, as which it sends",
+        let text = format!(
+            "the policy of node {} doesn't let the key id `{key}` be {sender}, as which it sends",
             self.node
-        ));
-        self.count(key, Verb::Register, sender, &refusal);
-        Err(refusal)
+        );
+        self.counted(key, Err(Refusal::new(Verb::Register, sender, text)))
     }
 
     /// Whether a stream here may be subscribed to.
@@ -159,39 +168,40 @@ impl Guard {
     // ---- what goes out --------------------------------------------------------------------------
 
     /// Whether a node is a component, for us: to be asked as it.
-    pub(crate) fn ask_as(&self, key: &str, peer: NodeId, component: &Name) -> Result<(), Refusal> {
+    pub(crate) fn ask_as(&self, key: &str, peer: NodeId, component: &str) -> Result<(), Refusal> {
         if self.is(key, peer, component) {
             return Ok(());
         }
-        let refusal = refusal(format_args!(
-            "node {peer}, connected under the key id `{key}`, may not be {component} by this node's \
-             policy"
-        ));
-        self.count(key, Verb::Register, component, &refusal);
-        Err(refusal)
+        let text = format!(
+            "node {peer} is connected under the key id `{key}`, which this node's policy doesn't let be \
+             {component}"
+        );
+        self.counted(key, Err(Refusal::new(Verb::Register, component, text)))
     }
 
-    /// Whether a stream is taken from a node.
-    pub(crate) fn takes(&self, key: &str, peer: NodeId, stream: (&Name, &str)) -> bool {
-        let (component, text) = stream;
-        let publish = Request::Publish(text);
-        self.policy().decide(key, &publish).is_allowed() && self.is(key, peer, component)
-    }
-
-    /// Why it isn't; counted.
-    pub(crate) fn not_taken(&self, key: &str, peer: NodeId, stream: &str) -> Refusal {
-        let refusal = refusal(format_args!(
-            "node {peer}, connected under the key id `{key}`, may not publish {stream} by this node's \
-             policy"
-        ));
-        self.count(key, Verb::Publish, stream, &refusal);
-        refusal
+    /// Whether a stream is taken from a node. Isn't counted before it is told.
+    pub(crate) fn takes(
+        &self,
+        key: &str,
+        peer: NodeId,
+        stream: &StreamName,
+    ) -> Result<(), Refusal> {
+        let publish = Request::Publish(stream.text());
+        let may_publish = self.policy().decide(key, &publish).is_allowed();
+        if may_publish && self.is(key, peer, stream.component()) {
+            return Ok(());
+        }
+        let text = format!(
+            "node {peer} is connected under the key id `{key}`, which this node's policy doesn't let \
+             publish {stream}"
+        );
+        Err(Refusal::new(Verb::Publish, stream, text))
     }
 
     /// Whether a node may be known by a name. What a node says as itself, it may, unless it is somebody.
     pub(crate) fn is(&self, key: &str, peer: NodeId, name: &str) -> bool {
         let itself = || name.strip_prefix("node/") == Some(&*peer.to_string());
-        is_allowed(&self.policy(), key, name) || (itself() && self.admits(key, peer).is_ok())
+        may_be(&self.policy(), key, name) || (itself() && self.admits(key, peer).is_ok())
     }
 
     // ---- counts ---------------------------------------------------------------------------------
@@ -201,14 +211,18 @@ impl Guard {
         self.denials.lock().reports()
     }
 
-    /// How often.
-    pub(crate) fn denied(&self) -> u64 {
-        self.denials.lock().total()
+    /// Counts what is denied, once more.
+    pub(crate) fn count(&self, key: &str, refusal: &Refusal) {
+        let Refused { verb, what, text } = &*refusal.0;
+        let times = self.denials.lock().add(key, *verb, what);
+        // A tablet that tries all day doesn't fill the disk.
+        if times.is_power_of_two() {
+            tracing::warn!(key, %verb, what, times, reason = text, "denied by policy");
+        }
     }
 
-    /// One more of what was denied before.
-    pub(crate) fn count_again(&self, key: &str, component: &str, message: &str, why: &Refusal) {
-        self.count(key, Verb::Call, &format!("{component}/{message}"), why);
+    fn counted(&self, key: &str, result: Result<(), Refusal>) -> Result<(), Refusal> {
+        result.inspect_err(|refusal| self.count(key, refusal))
     }
 
     fn decide(&self, key: &str, request: &Request<'_>) -> Result<(), Refusal> {
@@ -216,41 +230,35 @@ impl Guard {
             return Ok(());
         }
         let verb = request.verb();
-        let refusal = refusal(format_args!(
-            "node {}'s policy doesn't let the key id `{key}` {verb} {request}",
+        let text = format!(
+            "the policy of node {} doesn't let the key id `{key}` {verb} {request}",
             self.node
-        ));
-        self.count(key, verb, &request.to_string(), &refusal);
-        Err(refusal)
+        );
+        self.counted(key, Err(Refusal::new(verb, request, text)))
     }
-
-    fn count(&self, key: &str, verb: Verb, what: &str, refusal: &Refusal) {
-        let times = self.denials.lock().add(key, verb, what);
-        // A tablet that tries all day doesn't fill the disk.
-        if times.is_power_of_two() {
-            tracing::warn!(key, %verb, what, times, reason = %refusal, "denied by policy");
-        }
-    }
-}
-
-fn refusal(text: fmt::Arguments<'_>) -> Refusal {
-    Refusal(text.to_string().into())
 }
 
 /// Whether a key id may be a component. The registry is one like others.
-fn is_allowed(policy: &Policy, key: &str, name: &str) -> bool {
+fn may_be(policy: &Policy, key: &str, name: &str) -> bool {
     policy.decide(key, &Request::Register(name)).is_allowed()
+}
+
+impl Refusal {
+    fn new(verb: Verb, what: impl fmt::Display, text: String) -> Self {
+        let what = what.to_string();
+        Self(Arc::new(Refused { verb, what, text }))
+    }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.0.text)
     }
 }
 
 impl From<Refusal> for String {
     fn from(refusal: Refusal) -> Self {
-        refusal.0.as_ref().to_owned()
+        refusal.0.text.clone()
     }
 }
 

@@ -14,7 +14,7 @@ use std::fmt;
 pub use self::{denials::DeniedReport, file::PolicyError, glob::Glob};
 pub(crate) use self::{
     denials::Verb,
-    guard::{Guard, PolicyFile, Refusal},
+    guard::{Guard, Origin, PolicyFile, Refusal},
 };
 use crate::directory::messages::REGISTRY;
 
@@ -212,9 +212,7 @@ impl fmt::Display for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Call { component, message } => write!(f, "{component}/{message}"),
-            Self::Publish(text) | Self::Subscribe(text) | Self::Register(text) => {
-                f.write_str(text)
-            }
+            Self::Publish(text) | Self::Subscribe(text) | Self::Register(text) => f.write_str(text),
         }
     }
 }

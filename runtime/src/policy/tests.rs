@@ -67,7 +67,11 @@ fn what_no_rule_allows_is_denied() {
         ("Tablet", call("planner/GoTo"), false),
     ] {
         let decision = policy.decide(key, &request);
-        assert_eq!(decision.is_allowed(), allowed, "{key} {request}: {decision}");
+        assert_eq!(
+            decision.is_allowed(),
+            allowed,
+            "{key} {request}: {decision}"
+        );
     }
 }
 
@@ -77,9 +81,17 @@ fn whoever_is_named_may_ask_the_registry_who_is_there_and_nothing_else() {
     for message in ["Register", "Deregister", "Resolve", "List", "Watch"] {
         let component = REGISTRY;
         assert!(says(&policy, "guest", Request::Call { component, message }));
-        assert!(!says(&policy, "other", Request::Call { component, message }));
+        assert!(!says(
+            &policy,
+            "other",
+            Request::Call { component, message }
+        ));
         let component = "drive";
-        assert!(!says(&policy, "guest", Request::Call { component, message }));
+        assert!(!says(
+            &policy,
+            "guest",
+            Request::Call { component, message }
+        ));
     }
     assert!(!says(&policy, "guest", call("registry/Anything")));
     assert!(!says(&policy, "guest", Request::Register("registry")));
@@ -100,7 +112,9 @@ fn a_decision_names_the_rule_and_the_pattern_or_what_each_rule_lacks() {
     for part in ["line 10", "line 20", "`tablet`", "no pattern of its `call`"] {
         assert!(text.contains(part), "{text}");
     }
-    let text = policy.decide("laptop", &Request::Publish("a/b")).to_string();
+    let text = policy
+        .decide("laptop", &Request::Publish("a/b"))
+        .to_string();
     assert!(text.ends_with("but has no `publish`"), "{text}");
     let text = policy.decide("guest", &Request::Publish("a/b")).to_string();
     assert!(text.contains("no rule names the key id `guest`"), "{text}");
@@ -118,12 +132,24 @@ fn a_mistake_is_told_with_its_line_and_the_remedy() {
         ("[[alow]]\nkeys = [\"a\"]\n", 1, "alow"),
         ("[[allow]]\nkeys = [\"a\"]\ncals = [\"**\"]\n", 3, "cals"),
         (&format!("{rule}call = [\"drive\"]\n"), 3, "no slash"),
-        (&format!("{rule}call = [\n  \"a/b\",\n  \"*\",\n]\n"), 5, "no slash"),
-        (&format!("{rule}subscribe = [\"group:base/*\"]\n"), 3, "name components"),
+        (
+            &format!("{rule}call = [\n  \"a/b\",\n  \"*\",\n]\n"),
+            5,
+            "no slash",
+        ),
+        (
+            &format!("{rule}subscribe = [\"group:base/*\"]\n"),
+            3,
+            "name components",
+        ),
         (&format!("{rule}publish = [\"a/b c\"]\n"), 3, "no blanks"),
         (&format!("{rule}register = [\"é\"]\n"), 3, "names have"),
         (&format!("{rule}register = [\"\"]\n"), 3, "empty"),
-        (&format!("{rule}call = [\"a/***\"]\n"), 3, "`**` (over segments)"),
+        (
+            &format!("{rule}call = [\"a/***\"]\n"),
+            3,
+            "`**` (over segments)",
+        ),
         (&format!("{rule}call = \"a/b\"\n"), 3, "sequence"),
         ("[[allow]\n", 1, ""),
     ] {

@@ -192,6 +192,11 @@ impl Finder {
             if let Some(link) = self.hub().links().current(target.node) {
                 self.unreachable.remove(&target.node);
                 self.reached.insert(target.node);
+                if let Some(refusal) = self.hub().not_taken(&link, &target.name) {
+                    let reason = || self.hub().denied(&link, refusal);
+                    inbox.unreachable(name, target.node, reason, &mut after);
+                    continue;
+                }
                 subscribe(inbox, &target, &link, &mut after);
                 continue;
             }

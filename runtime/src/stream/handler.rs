@@ -272,6 +272,7 @@ fn take<C: 'static, T: Data + Sync>(
     let head = Head {
         sender,
         sender_node,
+        key: None,
         // Nobody waits for it: what it asks has its own time.
         deadline: Instant::now() + NO_DEADLINE,
         path: None,

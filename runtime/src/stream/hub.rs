@@ -19,14 +19,15 @@ use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 use super::{
-    PublishError, Qos, StreamReport, after::After, inbox::Inbox, item::Origin, kind::Kind,
-    name::StreamName, port::RemotePort, source::Source,
+    PublishError, Qos, StreamReason, StreamReport, after::After, inbox::Inbox, item::Origin,
+    kind::Kind, name::StreamName, port::RemotePort, source::Source,
 };
 use crate::{
     Node, StreamCounters,
     directory::{SaysTooMuch, facts::StreamFacts},
     hosted::{Hosted, Status},
     link::{BulkLink, BulkLinks, Settings},
+    policy::{Guard, Refusal},
 };
 
 /// A node's streams.
@@ -41,12 +42,13 @@ pub(crate) struct Hub {
     changes: watch::Sender<u64>,
     has_stopped: AtomicBool,
     links: Arc<BulkLinks>,
+    guard: Option<Arc<Guard>>,
     /// Held while others are told, so that what is told last is what is so.
     telling: Mutex<()>,
 }
 
 impl Hub {
-    pub(crate) fn new(local: &Local) -> Arc<Self> {
+    pub(crate) fn new(local: &Local, settings: Settings) -> Arc<Self> {
         let mut local = local.clone();
         local.lane = Lane::Bulk;
         Arc::new_cyclic(|this| Self {
@@ -56,7 +58,8 @@ impl Hub {
             inboxes: Mutex::default(),
             changes: watch::Sender::new(0),
             has_stopped: AtomicBool::new(false),
-            links: BulkLinks::bulk(local, this.clone(), Settings::default()),
+            guard: settings.guard.clone(),
+            links: BulkLinks::bulk(local, this.clone(), settings),
             telling: Mutex::default(),
         })
     }
@@ -252,6 +255,15 @@ impl Hub {
         if self.has_stopped.load(Ordering::Acquire) {
             return Err(End::refused(EndCode::Stopped, ""));
         }
+        // Before it is told what there is.
+        if let Some(guard) = &self.guard {
+            let (key, peer) = (link.key_id(), link.peer());
+            let by = request.subscriber.as_ref();
+            let allowed = by.map_or(Ok(()), |name| guard.send_as(key, peer, name));
+            if let Err(refusal) = allowed.and_then(|()| guard.subscribe(key, &text)) {
+                return Err(End::refused(EndCode::Denied, refusal));
+            }
+        }
         match self.source(&text) {
             Some(source) => {
                 let queue_max = self.limits.stream_queue;
@@ -263,6 +275,50 @@ impl Hub {
                 Err(End::refused(EndCode::NoSuchStream, names.join(", ")))
             }
         }
+    }
+
+    // ---- the policy -----------------------------------------------------------------------------
+
+    /// Why a stream isn't taken from a node, if it isn't.
+    pub(crate) fn not_taken(&self, link: &BulkLink, name: &StreamName) -> Option<Refusal> {
+        let guard = self.guard.as_ref()?;
+        guard.takes(link.key_id(), link.peer(), name).err()
+    }
+
+    /// Counts that; and says it.
+    pub(crate) fn denied(&self, link: &BulkLink, refusal: Refusal) -> StreamReason {
+        if let Some(guard) = &self.guard {
+            guard.count(link.key_id(), &refusal);
+        }
+        StreamReason::Denied(refusal.into())
+    }
+
+    /// Ends what the policy doesn't allow any more.
+    pub(crate) fn enforce(&self) {
+        let Some(guard) = &self.guard else {
+            return;
+        };
+        let mut after = After::default();
+        for source in self.sources_where(|_| true) {
+            for (number, link) in source.elsewhere() {
+                let allowed = guard.subscribe(link.key_id(), source.name().text());
+                if let Err(refusal) = allowed {
+                    source.deny(number, refusal, &mut after);
+                }
+            }
+        }
+        for inbox in self.inboxes() {
+            for (origin, link) in inbox.from_others() {
+                if let Some(refusal) = self.not_taken(&link, &origin.name) {
+                    let name = origin.name.text();
+                    inbox.leave(name, &mut after);
+                    let reason = || self.denied(&link, refusal);
+                    inbox.unreachable(name, origin.node, reason, &mut after);
+                }
+            }
+        }
+        // What is allowed now that wasn't may be had at once.
+        self.changed();
     }
 
     // ---- the end --------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ use super::{
     track::{Feed, Tale, Track},
     wish::Wish,
 };
+use crate::link::BulkLink;
 
 /// Streams that a pattern has matched once and that are gone: so many are remembered, or as many as
 /// were there at a time.
@@ -137,6 +138,15 @@ impl Inbox {
             .values()
             .filter_map(|track| track.feed.as_ref());
         feeds.map(|feed| Arc::clone(&feed.origin)).collect()
+    }
+
+    /// What it gets from other nodes, and over which connection.
+    pub(crate) fn from_others(&self) -> Vec<(Arc<Origin>, Arc<BulkLink>)> {
+        let state = self.state.lock();
+        let feeds = state.tracks.values().filter_map(|it| it.feed.as_ref());
+        feeds
+            .filter_map(|feed| Some((Arc::clone(&feed.origin), Arc::clone(feed.link()?))))
+            .collect()
     }
 
     // ---- whoever looks for publishers -----------------------------------------------------------

@@ -33,6 +33,7 @@ pub(crate) use self::{
     hub::Hub,
     inbox::{Arrival, Ended, Inbox},
     item::Body,
+    name::StreamName,
     port::RemotePort,
 };
 pub use self::{

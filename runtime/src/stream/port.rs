@@ -94,6 +94,14 @@ impl Port {
         }
     }
 
+    /// The connection that it is on, if it is of another node.
+    pub(crate) fn link(&self) -> Option<&Arc<BulkLink>> {
+        match &self.to {
+            To::Here(..) => None,
+            To::There(remote) => Some(&remote.link),
+        }
+    }
+
     /// What keeps an item from it that others get.
     pub(crate) fn obstacle(&self, item: &Prepared) -> Option<Obstacle> {
         let max = match &self.to {

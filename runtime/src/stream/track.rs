@@ -356,6 +356,14 @@ impl Feed {
         }
     }
 
+    /// The connection that it is on, if its publisher is on another node.
+    pub(super) fn link(&self) -> Option<&Arc<BulkLink>> {
+        match &self.place {
+            Place::Here(_) => None,
+            Place::There(link) => Some(link),
+        }
+    }
+
     fn is_latest(&self) -> bool {
         let granted = self.granted.as_ref();
         granted.is_some_and(|granted| granted.mode == Mode::Latest)

@@ -27,12 +27,14 @@ use std::{
 };
 
 use botzilla_wire as wire;
+use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use wire::{
     code::{CloseReason, EndCode},
     handshake::Established,
     ident::{ConnectionId, Lane, NodeId},
     limits::Limits,
+    output::Output,
     stream::{End, StreamSession, Subscribe},
 };
 
@@ -168,6 +170,11 @@ impl BulkLink {
         self.peer
     }
 
+    /// The id of the secret that both sides have proven to hold.
+    pub(crate) fn key_id(&self) -> &Arc<str> {
+        &self.key_id
+    }
+
     /// The largest item that the other side takes.
     pub(crate) fn payload_max(&self) -> usize {
         self.payload_max
@@ -237,7 +244,7 @@ impl Connection for BulkLink {
     }
 
     fn key_id(&self) -> &Arc<str> {
-        &self.key_id
+        Self::key_id(self)
     }
 
     fn is_open(&self) -> bool {
@@ -299,6 +306,15 @@ impl Carrier for Bulk {
 
     fn link(established: Established, limits: &Limits, address: SocketAddr, _: bool) -> BulkLink {
         BulkLink::new(established, limits, address)
+    }
+
+    fn goodbye(established: Established, limits: &Limits, why: &str) -> Bytes {
+        let now = Instant::now();
+        let mut session = StreamSession::new(established, limits, now);
+        session.close_with(CloseReason::Denied, why);
+        let mut output = Output::new();
+        session.poll_transmit(now, &mut output);
+        output.copy_to_bytes(output.len())
     }
 
     fn drive(links: &Arc<BulkLinks>, link: &Arc<BulkLink>, socket: Socket) {

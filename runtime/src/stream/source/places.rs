@@ -20,7 +20,7 @@ use super::{
     },
     HEARD, Source, State, next_number,
 };
-use crate::link::BulkLink;
+use crate::{link::BulkLink, policy::Refusal};
 
 impl Source {
     /// Gives a subscription of this process its place.
@@ -199,6 +199,23 @@ impl Source {
         drop(state);
         if let Some(port) = port {
             port.discard(after);
+        }
+    }
+
+    /// The places of other nodes, and the connections that they are on.
+    pub(crate) fn elsewhere(&self) -> Vec<(u64, Arc<BulkLink>)> {
+        let state = self.state.lock();
+        let ports = state.ports.iter();
+        ports
+            .filter_map(|port| Some((port.number, Arc::clone(port.link()?))))
+            .collect()
+    }
+
+    /// Ends a place that may not be had any more.
+    pub(crate) fn deny(self: &Arc<Self>, number: u64, refusal: Refusal, after: &mut After) {
+        let mut state = self.state.lock();
+        if let Some(port) = self.take_port(&mut state, number, after) {
+            self.end_port(port, EndCode::Denied, refusal.into(), false, after);
         }
     }
 
