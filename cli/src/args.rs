@@ -1,5 +1,6 @@
 //! What was typed. The doc comments are the help.
 
+pub(crate) mod policy;
 pub(crate) mod stream;
 
 use std::{path::PathBuf, time::Duration};
@@ -113,6 +114,7 @@ pub(crate) enum Command {
     Broadcast(Broadcast),
     Schema(Schema),
     Stream(stream::Stream),
+    Policy(policy::Policy),
     Demo(Demo),
     Completions(Completions),
 }
@@ -372,6 +374,8 @@ mod tests {
             &["botzilla", "list", "--timeout", "soon"],
             &["botzilla", "completions", "dos"],
             &["botzilla", "list", "--json", "--json"],
+            &["botzilla", "policy", "check", "p.toml", "--key", "tablet"],
+            &["botzilla", "policy", "check", "p.toml", "--call", "a/b"],
             &["botzilla", "stream", "hz"],
             &["botzilla", "stream", "echo", "a/b", "--count", "0"],
             &["botzilla", "stream", "pub", "a/b", "1", "--rate", "often"],

@@ -74,6 +74,11 @@ async fn run(args: Args) -> Result<(), CliError> {
             cmd::stream::run(*config, plan, &mut screen).await
         }
         Plan::Keygen { id } => show(&cmd::keygen::run(id.as_deref())?, json),
+        Plan::Policy(plan) => {
+            let report = cmd::policy::run(plan)?;
+            show(&report, json)?;
+            report.refusal().map_or(Ok(()), Err)
+        }
         Plan::Completions { shell } => show(&cmd::completions::run(shell), json),
         Plan::Ask {
             config,

@@ -4,6 +4,7 @@ mod csv;
 mod json;
 mod live;
 mod out;
+mod policy;
 mod progress;
 mod stream;
 mod style;
@@ -14,6 +15,7 @@ use std::{net::SocketAddr, time::Duration};
 use botzilla::{
     BroadcastReport, Description, StreamReport,
     directory::{facts::NodeFacts, messages::Listed},
+    policy::Policy,
 };
 use botzilla_examples::demo;
 use serde_json::Value;
@@ -25,7 +27,11 @@ pub(crate) use self::{
     style::{Style, no_colour},
     text::text,
 };
-use crate::{error::CliError, plan::stream::StreamName, schema::Contract};
+use crate::{
+    error::CliError,
+    plan::{policy::Question, stream::StreamName},
+    schema::Contract,
+};
 
 /// What a command found or did.
 pub(crate) enum Report {
@@ -84,10 +90,25 @@ pub(crate) enum Report {
         node: String,
         report: Box<StreamReport>,
     },
+    /// A policy, and what it says to a question.
+    Policy {
+        file: String,
+        policy: Policy,
+        decided: Option<Decided>,
+    },
     /// The simulated robot's ride.
     Demo(Box<demo::Report>),
     /// A shell's script.
     Completions { shell: String, script: String },
+}
+
+/// What a policy says to a question.
+pub(crate) struct Decided {
+    pub(crate) question: Question,
+    pub(crate) allowed: bool,
+    /// The line of the rule that allows it, and its pattern.
+    pub(crate) rule: Option<(usize, String)>,
+    pub(crate) why: String,
 }
 
 impl Report {
@@ -108,6 +129,13 @@ impl Report {
                 report,
                 ..
             } => not_all_reached(message, group.as_deref(), report),
+            Self::Policy {
+                decided: Some(decided),
+                ..
+            } if !decided.allowed => {
+                let Question { key, verb, what } = &decided.question;
+                Some(CliError::no(format!("`{key}` may not {verb} {what}")))
+            }
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! What is meant by what was typed: every argument checked, every setting found.
 
+pub(crate) mod policy;
 pub(crate) mod stream;
 
 use std::{
@@ -15,10 +16,11 @@ use serde_json::Value;
 
 use crate::{
     args::{
-        Args, Command, Common, Message,
+        self, Args, Command, Common, Message,
         stream::{Stream, Verb},
     },
     error::CliError,
+    plan::policy::PolicyPlan,
     plan::stream::{Figure, Live, LivePlan, StreamName},
 };
 
@@ -39,6 +41,7 @@ pub(crate) enum Plan {
         plan: LivePlan,
     },
     Demo(DemoPlan),
+    Policy(PolicyPlan),
     Completions {
         shell: Shell,
     },
@@ -113,6 +116,9 @@ pub(crate) fn resolve(args: Args) -> Result<Plan, CliError> {
                 shell: completions.shell,
             });
         }
+        Command::Policy(args::policy::Policy {
+            verb: args::policy::Verb::Check(check),
+        }) => return Ok(Plan::Policy(policy::check(check)?)),
         Command::Demo(demo) => {
             return Ok(Plan::Demo(DemoPlan {
                 svg: demo.svg,

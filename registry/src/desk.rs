@@ -99,13 +99,7 @@ impl<S: Store> Desk<S> {
         self.after_change(now, links);
     }
 
-    pub fn deregister(
-        &mut self,
-        now: Instant,
-        links: &impl Links,
-        from: NodeId,
-        msg: &Deregister,
-    ) {
+    pub fn deregister(&mut self, now: Instant, links: &impl Links, from: NodeId, msg: &Deregister) {
         // It may hold claims that are given up with this.
         self.end_registration(from);
         if let Some(reason) = refusal(from, &msg.node) {
@@ -127,13 +121,7 @@ impl<S: Store> Desk<S> {
         }
     }
 
-    pub fn list(
-        &mut self,
-        now: Instant,
-        links: &impl Links,
-        msg: List,
-        reply: Reply<ListReply>,
-    ) {
+    pub fn list(&mut self, now: Instant, links: &impl Links, msg: List, reply: Reply<ListReply>) {
         if self.table.is_recovering() && msg.wait_ms > 0 {
             let until = held_until(now, msg.wait_ms);
             self.lists.push(Held { msg, until, reply });
@@ -142,13 +130,7 @@ impl<S: Store> Desk<S> {
         }
     }
 
-    pub fn watch(
-        &mut self,
-        now: Instant,
-        from: NodeId,
-        msg: Watch,
-        reply: Reply<WatchReply>,
-    ) {
+    pub fn watch(&mut self, now: Instant, from: NodeId, msg: Watch, reply: Reply<WatchReply>) {
         if let Some(earlier) = self.watches.remove(&from) {
             (earlier.reply)(self.table.nothing_new(&earlier.msg));
         }

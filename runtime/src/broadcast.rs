@@ -28,7 +28,7 @@ use crate::{
     call::encode_to_send,
     conduit::{Terms, check_message_name, expired},
     link::{NotSent, Outgoing},
-    node::is_public,
+    node::{is_public, not_connected},
     policy::Origin,
     routes::layout_of,
     ticket::{Letter, Ticket},
@@ -317,7 +317,7 @@ async fn reach(
                     node.inner().links().connect(id, &addresses, deadline).await
                 });
                 let linked = linked.await.ok_or(Reason::ShuttingDown)?;
-                linked.map_err(|error| Reason::NotConnected(error.to_string()))?
+                linked.map_err(|error| not_connected(&error))?
             }
         };
         // As a component that it may not be, a node is sent nothing, and isn't believed.

@@ -100,14 +100,18 @@ impl NodeConfig {
         Self::of(RegistryAt::Nowhere, Vec::new())
     }
 
-    /// A node that hosts the registry itself, with the secrets of settings that were read before. What
-    /// else is in them is for the robot's other nodes.
+    /// A node that hosts the registry itself, with the secrets and the policy of settings that were read
+    /// before. What else is in them is for the robot's other nodes.
     ///
     /// # Errors
     ///
-    /// There is no secret, or it can't be used.
+    /// There is no secret, or it or the policy can't be used.
     pub fn hosting_registry_from(settings: &Settings) -> Result<Self, ConfigError> {
-        Self::from_secrets(RegistryAt::Here, settings)
+        let config = Self::from_secrets(RegistryAt::Here, settings)?;
+        match &settings.policy {
+            Some(policy) => config.policy(policy),
+            None => Ok(config),
+        }
     }
 
     fn from_secrets(registry: RegistryAt, settings: &Settings) -> Result<Self, ConfigError> {

@@ -66,7 +66,8 @@ pub struct Description {
     pub handlers: Vec<HandlerDescription>,
     /// The streams that it publishes now, by name.
     pub streams: Vec<StreamReport>,
-    /// What its node's policy has denied of it; of `node/<id>`, all that it has.
+    /// What its node's policy has denied of it, and whom it hasn't let in; of `registry`, the names that
+    /// it has denied besides, and of `node/<id>`, all that it has.
     pub denied: Vec<DeniedReport>,
 }
 

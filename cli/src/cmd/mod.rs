@@ -8,6 +8,7 @@ mod ending;
 mod info;
 pub(crate) mod keygen;
 mod list;
+pub(crate) mod policy;
 pub(crate) mod registry;
 mod schema;
 pub(crate) mod stream;

@@ -94,6 +94,11 @@ fn value(report: &Report) -> Value {
             ..
         } => stream::list_json(components, *recovering),
         Report::Stream { name, node, report } => stream::info_json(name, node, report),
+        Report::Policy {
+            file,
+            policy,
+            decided,
+        } => super::policy::value(file, policy, decided.as_ref()),
         Report::Demo(report) => demo(report),
         Report::Completions { shell, script } => json!({"shell": shell, "script": script}),
     }
@@ -157,6 +162,7 @@ fn info(description: &Description, node: Option<&NodeFacts>) -> Value {
         "endpoints": node.map(|node| &node.endpoints),
         "handlers": handlers.collect::<Vec<_>>(),
         "streams": description.streams.iter().map(stream::report_json).collect::<Vec<_>>(),
+        "denied": super::policy::denied_value(&description.denied),
     })
 }
 

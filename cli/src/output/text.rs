@@ -61,6 +61,11 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
             components, group, ..
         } => stream::list_text(components, group.as_deref(), style),
         Report::Stream { name, node, report } => stream::info_text(name, node, report, style),
+        Report::Policy {
+            file,
+            policy,
+            decided,
+        } => super::policy::text(file, policy, decided.as_ref(), style),
         Report::Demo(report) => format!("{}\n", plain_lines(&report.to_string())),
         Report::Completions { script, .. } => script.clone(),
     }
@@ -150,6 +155,10 @@ fn info(description: &Description, node: Option<&NodeFacts>, style: Style) -> St
     if !description.streams.is_empty() {
         out.push('\n');
         out.push_str(&stream::reports_text(&description.streams, style));
+    }
+    if !description.denied.is_empty() {
+        out.push('\n');
+        out.push_str(&super::policy::denied_text(&description.denied, style));
     }
     out
 }

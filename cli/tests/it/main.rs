@@ -5,6 +5,7 @@
 mod demo;
 mod following;
 mod mistakes;
+mod policy;
 mod process;
 mod robot;
 mod streams;

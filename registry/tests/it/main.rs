@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends by it")]
 
+mod policy;
 mod processes;
 
 use std::{future::Future, time::Duration};

@@ -58,6 +58,17 @@ impl ConnectError {
         }
     }
 
+    /// Whether a policy said no, here or there.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.tried().iter().any(|attempt| {
+            matches!(
+                attempt.error,
+                AttemptError::Denied { .. }
+                    | AttemptError::Handshake(HandshakeError::Denied { .. })
+            )
+        })
+    }
+
     /// Whether trying again is of no use before somebody changes a setting: a secret, a version, an
     /// address. (A peer that isn't there yet is no such case.)
     pub(crate) fn needs_a_person(&self) -> bool {

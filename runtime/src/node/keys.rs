@@ -8,9 +8,10 @@ use super::{Inner, Node};
 use crate::{ConfigError, Result, program};
 
 impl Node {
-    /// Reads again what this node has from files: its secrets. New connections use what they say now;
+    /// Reads again what this node has from files: its secrets and its policy. New connections use what they say now;
     /// those that were made with a secret that is no longer held end once what is open on them has
-    /// ended, within 5 s, and are made anew. Files are also read again when they change, and, in a
+    /// ended, within 5 s, and are made anew. What the policy says now holds for messages, subscriptions,
+    /// connections and names that are there, too. Files are also read again when they change, and, in a
     /// program of [`main`](crate::main), at SIGHUP.
     ///
     /// ```no_run
@@ -52,6 +53,12 @@ impl Node {
                     this.upgrade()
                         .map_or(Ok(None), |inner| inner.read_secrets())
                 });
+        }
+        if let Some(guard) = inner.guard() {
+            let this = inner.this.clone();
+            let again = move || this.upgrade().map_or(Ok(None), |inner| inner.read_policy());
+            let file = guard.path().clone();
+            inner.reload.register("the policy's rules", file, again);
         }
         Ok(inner
             .reload

@@ -32,6 +32,7 @@ pub use self::{blueprint::IntoComponent, shutdown::ShutdownReport, spawn::Spawn}
 pub(crate) use self::{
     blueprint::{Blueprint, of_routes},
     host::{Resolved, check_schema},
+    place::not_connected,
 };
 use crate::{
     Blocked, CallError, Message, NodeConfig, Result, broadcast::Broadcast, conduit::Conduit,

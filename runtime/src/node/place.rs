@@ -192,6 +192,9 @@ impl Node {
     }
 }
 
-fn not_connected(error: &ConnectError) -> Reason {
+pub(crate) fn not_connected(error: &ConnectError) -> Reason {
+    if error.is_denied() {
+        return Reason::Denied(error.to_string());
+    }
     Reason::NotConnected(error.to_string())
 }

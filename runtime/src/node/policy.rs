@@ -9,6 +9,7 @@ use botzilla_wire::{Code, Failure, Name, NodeId};
 use super::{Inner, Node};
 use crate::{
     ConfigError, Reason,
+    directory::messages::REGISTRY,
     link::{InboundRoute, Link},
     policy::{DeniedReport, Guard, Origin},
 };
@@ -86,8 +87,21 @@ impl Inner {
         }
     }
 
+    /// Reads the policy again, and holds everybody to what it says now: what is open included. What has
+    /// changed, for people.
+    pub(super) fn read_policy(&self) -> Result<Option<String>, ConfigError> {
+        let Some(guard) = &self.guard else {
+            return Ok(None);
+        };
+        if !guard.reload()? {
+            return Ok(None);
+        }
+        self.enforce();
+        Ok(Some(format!("policy {} since the start", guard.epoch())))
+    }
+
     /// Ends what the policy doesn't allow any more, and has the rest decided anew.
-    pub(crate) fn enforce(&self) {
+    fn enforce(&self) {
         self.links.enforce();
         self.hub.links().enforce();
         self.hub.enforce();
@@ -114,25 +128,6 @@ impl Inner {
 }
 
 impl Node {
-    /// Reads the file of the node's [policy](crate::NodeConfig::policy) again, and holds everybody to what
-    /// it says now: messages and subscriptions that are open included. Whether there is a policy, and it
-    /// says something else.
-    ///
-    /// # Errors
-    ///
-    /// The file can't be used: what was in force stays so.
-    pub fn reload_policy(&self) -> Result<bool, ConfigError> {
-        let Some(guard) = self.inner().guard() else {
-            return Ok(false);
-        };
-        let is_news = guard.reload()?;
-        if is_news {
-            tracing::info!(policy = %guard.path().display(), "the policy was read again");
-            self.inner().enforce();
-        }
-        Ok(is_news)
-    }
-
     /// What the node's [policy](crate::NodeConfig::policy) has denied, by key id and by what it was.
     pub fn denied(&self) -> Vec<DeniedReport> {
         self.inner()
@@ -140,12 +135,20 @@ impl Node {
             .map_or_else(Vec::new, |guard| guard.reports())
     }
 
-    /// The same of one component; of the node's own service, all.
+    /// The same of one component, and who wasn't let in; of the node's own service, all.
     pub(crate) fn denied_of(&self, component: &str) -> Vec<DeniedReport> {
         let mut denied = self.denied();
-        if component != format!("node/{}", self.id()) {
-            denied.retain(|report| report.is_of(component));
-        }
+        let is_service = component == format!("node/{}", self.id());
+        let is_of = |report: &DeniedReport| {
+            let is_here = match &*report.verb {
+                "connect" => true,
+                // Here is where names are given.
+                "register" => component == REGISTRY,
+                _ => false,
+            };
+            is_service || is_here || report.is_of(component)
+        };
+        denied.retain(is_of);
         denied
     }
 

@@ -393,6 +393,9 @@ type Asking = Pin<Box<dyn Future<Output = Result<Vec<Target>, CallError>> + Send
 
 impl Trouble {
     fn reason(&self, target: &Target) -> StreamReason {
+        if self.error.is_denied() {
+            return StreamReason::Denied(self.error.to_string());
+        }
         StreamReason::Unreachable {
             addresses: target.endpoints.clone(),
             reason: self.error.to_string(),

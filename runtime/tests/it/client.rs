@@ -10,7 +10,7 @@ use botzilla::Message;
 use botzilla_wire::{
     Encoding, Kind, Name, NodeId, Secret,
     fingerprint::Layout,
-    handshake::{Dialler, Established, Local},
+    handshake::{Dialler, Established, HandshakeError, Local},
     limits::Limits,
     output::Output,
     route::{Route, Scope},
@@ -51,6 +51,14 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
 }
 
 pub(crate) async fn handshake(address: SocketAddr, local: &Local) -> Handshake {
+    try_handshake(address, local).await.expect("refused")
+}
+
+/// The same of one that may be refused.
+pub(crate) async fn try_handshake(
+    address: SocketAddr,
+    local: &Local,
+) -> Result<Handshake, HandshakeError> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     let mut dialler = Dialler::new(local, None, None, random(), Instant::now());
@@ -61,13 +69,13 @@ pub(crate) async fn handshake(address: SocketAddr, local: &Local) -> Handshake {
             said.push(bytes);
         }
         assert_ne!(stream.read_buf(&mut input).await.unwrap(), 0, "refused");
-        if let Some(established) = dialler.receive(Instant::now(), &mut input).unwrap() {
-            return Handshake {
+        if let Some(established) = dialler.receive(Instant::now(), &mut input)? {
+            return Ok(Handshake {
                 stream,
                 established,
                 said,
                 input,
-            };
+            });
         }
     }
 }
@@ -93,13 +101,16 @@ pub(crate) fn encoded<M: Message>(message: &M) -> Bytes {
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let local = local();
+        Self::connect_as(address, &local()).await
+    }
+
+    pub(crate) async fn connect_as(address: SocketAddr, local: &Local) -> Self {
         let Handshake {
             stream,
             established,
             input,
             ..
-        } = handshake(address, &local).await;
+        } = handshake(address, local).await;
         let mut limits = Limits::default();
         // It may choose not to read.
         limits.dead_after = Duration::from_secs(3600);
