@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -10,8 +10,8 @@ use std::{
 use botzilla::{
     Ctx, HookError, Later, Node, NodeConfig, REGISTRY_PORT, Replier, Result, ShutdownReport,
     directory::messages::{
-        Deregister, List, ListReply, REGISTRY, Register, RegisterReply, Resolve, ResolveReply,
-        Watch, WatchReply,
+        Deregister, Dial, Introduce, IntroduceReply, Introduced, List, ListReply, REGISTRY,
+        Register, RegisterReply, Resolve, ResolveReply, Watch, WatchReply,
     },
 };
 use botzilla_wire::NodeId;
@@ -19,7 +19,7 @@ use botzilla_wire::NodeId;
 use crate::{
     desk::{Desk, Reply},
     permit,
-    table::{Link, Links, Rules, Table},
+    table::{Link, Links, Rules, Table, rules},
 };
 
 /// How often time passes at the desk.
@@ -67,9 +67,10 @@ impl Registry {
         }
     }
 
-    /// Where a registry listens unless it is told: on every interface, at [`REGISTRY_PORT`].
+    /// Where a registry listens unless it is told: on every interface, by IPv6 and IPv4, at
+    /// [`REGISTRY_PORT`].
     pub fn default_address() -> String {
-        format!("0.0.0.0:{REGISTRY_PORT}")
+        format!("[::]:{REGISTRY_PORT}")
     }
 
     /// Nobody can have had a name at an earlier start: it doesn't wait for them, and gives names from
@@ -127,12 +128,8 @@ impl RunningRegistry {
         let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         let mut address = self.node.address().unwrap_or(any);
         match address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => {
-                address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            }
-            IpAddr::V6(ip) if ip.is_unspecified() => {
-                address.set_ip(IpAddr::V6(Ipv6Addr::LOCALHOST));
-            }
+            // Of IPv6 too: a wildcard takes both.
+            ip if ip.is_unspecified() => address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             _ => {}
         }
         address
@@ -240,6 +237,13 @@ impl Server {
         later
     }
 
+    /// Beside the others: it waits for another node.
+    #[botzilla::handler]
+    async fn introduce(msg: Introduce, ctx: &Ctx<Self>) -> IntroduceReply {
+        let outcome = introduce(msg, ctx).await;
+        IntroduceReply { outcome }
+    }
+
     #[botzilla::handler]
     fn list(&mut self, msg: List, ctx: &Ctx<Self>) -> Later<ListReply> {
         let (reply, later) = reply(ctx);
@@ -252,6 +256,30 @@ impl Server {
         let (reply, later) = reply(ctx);
         self.desk.watch(Instant::now(), from(ctx), msg, reply);
         later
+    }
+}
+
+/// Asks a node, over its own connection, to dial the one that can't dial it.
+async fn introduce(msg: Introduce, ctx: &Ctx<Server>) -> Introduced {
+    let asker = from(ctx);
+    let failed = |reason: String| Introduced::Failed { reason };
+    let Ok(node) = msg.node.parse::<NodeId>() else {
+        return failed("the node's id is not 32 hexadecimal digits".to_owned());
+    };
+    let peer = |node| ctx.node().peer(node);
+    if !peer(node).is_some_and(|peer| peer.connected) {
+        return Introduced::Away;
+    }
+    let seen = peer(asker).and_then(|peer| peer.address);
+    let dial = Dial {
+        node: asker.to_string(),
+        endpoints: rules::with_seen(msg.endpoints, msg.port, seen),
+    };
+    let service = ctx.component(format!("node/{node}"));
+    match service.ask(dial).await {
+        Ok(dialled) if dialled.connected => Introduced::Connected,
+        Ok(dialled) => failed(dialled.reason),
+        Err(error) => failed(format!("it couldn't be asked: {}", error.reason())),
     }
 }
 

@@ -131,7 +131,7 @@ impl NodeConfig {
             secrets,
             secret_source: SecretSource::Given,
             also: Vec::new(),
-            listen: "0.0.0.0:0".to_owned(),
+            listen: "[::]:0".to_owned(),
             advertise: Vec::new(),
             ask_time: Duration::from_secs(5),
             registry_time: Duration::from_secs(30),
@@ -210,7 +210,8 @@ impl NodeConfig {
         }
     }
 
-    /// The address to listen on; default `0.0.0.0:0`: any free port on every interface.
+    /// The address to listen on; default `[::]:0`: any free port on every interface, by IPv6 and IPv4
+    /// (by IPv4 alone where there is no IPv6).
     #[must_use]
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen = address.into();

@@ -62,7 +62,7 @@ impl MapComponent {
     where
         F: Fn(Map) -> Result<Map, String> + Send + 'static,
     {
-        let config = NodeConfig::new(registry, secret)?.listen(format!("0.0.0.0:{port}"));
+        let config = NodeConfig::new(registry, secret)?.listen(format!("[::]:{port}"));
         let node = Node::start_blocking(config)?;
         block_on(async {
             let spawned = Self::on(&node, name, listener).await;

@@ -8,6 +8,7 @@ use std::{
 use crate::{
     Counters, Ctx, Node, Result, StreamReport, SubscriberReport,
     counters::RouteReport,
+    directory::messages::{Dial, Dialled},
     hosted::{Hosted, Status},
     node::is_public,
     policy::DeniedReport,
@@ -37,7 +38,7 @@ pub(crate) struct DialStreams {
 }
 
 /// How long such a dial may take.
-const DIAL: Duration = Duration::from_secs(4);
+const DIAL: Duration = Duration::from_millis(3500);
 
 /// A component, in full.
 #[botzilla::data]
@@ -164,6 +165,30 @@ impl Service {
         let deadline = Instant::now() + DIAL;
         links.connect(peer, &endpoints, deadline).await.is_ok()
     }
+
+    #[botzilla::handler]
+    async fn dial(msg: Dial, ctx: &Ctx<Self>) -> Dialled {
+        let dialled = dial(&msg, ctx).await;
+        Dialled {
+            connected: dialled.is_ok(),
+            reason: dialled.err().unwrap_or_default(),
+        }
+    }
+}
+
+async fn dial(msg: &Dial, ctx: &Ctx<Service>) -> Result<(), String> {
+    let node = ctx.node();
+    let Ok(peer) = msg.node.parse() else {
+        return Err("the node's id is not 32 hexadecimal digits".to_owned());
+    };
+    // Nobody else has this node dial wherever he likes.
+    if ctx.sender_node().is_none() || ctx.sender_node() != node.registry_node() {
+        return Err("only the registry asks a node to dial another".to_owned());
+    }
+    let links = node.inner().links();
+    let deadline = Instant::now() + DIAL;
+    let dialled = links.connect_as_asked(peer, &msg.endpoints, deadline).await;
+    dialled.map(drop).map_err(|error| error.to_string())
 }
 
 pub(crate) async fn spawn(node: &Node) -> Result<()> {

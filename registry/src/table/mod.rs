@@ -20,7 +20,7 @@
 mod answers;
 mod claims;
 mod clock;
-mod rules;
+pub(crate) mod rules;
 #[cfg(test)]
 mod tests;
 

@@ -76,15 +76,7 @@ pub(super) fn check_node(
         .parse()
         .map_err(|_| "the node's id is not 32 hexadecimal digits".to_owned())?;
     facts.id = id.to_string();
-    if facts.port != 0
-        && let Some(seen) = seen
-        && is_useful(seen.ip())
-    {
-        let address = SocketAddr::new(seen.ip().to_canonical(), facts.port).to_string();
-        if !facts.endpoints.contains(&address) {
-            facts.endpoints.push(address);
-        }
-    }
+    facts.endpoints = with_seen(facts.endpoints, facts.port, seen);
     let bytes = json_len(&facts);
     if bytes > rules.node_bytes {
         return Err(format!(
@@ -93,6 +85,24 @@ pub(super) fn check_node(
         ));
     }
     Ok((id, facts))
+}
+
+/// A node's endpoints, and the address that it was seen at with its port, unless that is 0.
+pub(crate) fn with_seen(
+    mut endpoints: Vec<String>,
+    port: u16,
+    seen: Option<SocketAddr>,
+) -> Vec<String> {
+    if port != 0
+        && let Some(seen) = seen
+        && is_useful(seen.ip())
+    {
+        let address = SocketAddr::new(seen.ip().to_canonical(), port).to_string();
+        if !endpoints.contains(&address) {
+            endpoints.push(address);
+        }
+    }
+    endpoints
 }
 
 /// Whether an address means the same machine to everybody.

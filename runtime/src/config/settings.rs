@@ -31,7 +31,7 @@ const ENV_POLICY: &str = "BOTZILLA_POLICY";
 /// ```toml
 /// registry = "192.168.1.10:6985"
 /// secret_file = "/etc/botzilla/secret"   # or: secret = "bz1:..", or a list of several
-/// listen = "0.0.0.0:7001"
+/// listen = "[::]:7001"
 /// advertise = ["robot.local:7001"]
 /// policy = "/etc/botzilla/policy.toml"
 /// ask_time_ms = 5000

@@ -33,8 +33,9 @@ const WATCH_HELD: Duration = Duration::from_secs(20);
 const CLAIM_HELD: Duration = Duration::from_secs(4);
 /// What an answer may take besides.
 const ANSWER: Duration = Duration::from_secs(5);
-/// The first and the longest pause between two attempts to reach the registry.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// The first and the longest pause between two attempts to reach the registry. All of a fleet may lose
+/// it in the same moment, and nobody is in a hurry: what is known stays in use meanwhile.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 
 /// The node that the client serves.
 pub(crate) trait Home {
@@ -185,6 +186,12 @@ impl Directory {
         Ok(())
     }
 
+    /// What the node says about itself is something else now: all is told anew.
+    pub(crate) fn node_changed(&self) {
+        self.own.lock().node_changed();
+        self.news.notify_one();
+    }
+
     /// Gives everything up, as far as the registry can be reached in this time: the node ends.
     pub(crate) async fn leave<H: Home>(&self, home: &H, within: Duration) -> Result<(), H::Error> {
         self.leaving.store(true, Ordering::Relaxed);
@@ -327,6 +334,13 @@ impl Directory {
             return ended;
         }
         loop {
+            if self.own.lock().take_node_changed() {
+                let whole = self.own.lock().whole(home.facts(), Instant::now());
+                if let Err(ended) = self.register(home, whole).await {
+                    return ended;
+                }
+                continue;
+            }
             let withdrawn = self.own.lock().take_withdrawn();
             if !withdrawn.is_empty() {
                 let told = home.ask(deregister(home.id(), &withdrawn), ANSWER).await;
@@ -467,10 +481,10 @@ fn deregister(node: NodeId, names: &[Name]) -> Deregister {
     }
 }
 
-/// Between half of it and all of it.
-fn jittered(pause: Duration) -> Duration {
+/// Between a quarter of it and all of it.
+pub(crate) fn jittered(pause: Duration) -> Duration {
     let random = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
-    pause.mul_f64(0.5 + random / 2.0)
+    pause.mul_f64(0.25 + random * 0.75)
 }
 
 #[cfg(test)]

@@ -143,6 +143,63 @@ pub struct Deregister {
     pub names: Vec<String>,
 }
 
+/// Asks the registry to have a node dial the one that sends this, which can't dial that node itself.
+#[botzilla::message(reply = IntroduceReply)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Introduce {
+    /// The id of the node that is to dial, 32 hex digits.
+    pub node: String,
+    /// Where the sender listens, as in [`NodeFacts`].
+    pub endpoints: Vec<String>,
+    /// The port for the address at which the registry sees the sender, as in [`NodeFacts`]; 0: none is
+    /// added.
+    pub port: u16,
+}
+
+/// Answers [`Introduce`].
+#[botzilla::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntroduceReply {
+    /// What became of it.
+    pub outcome: Introduced,
+}
+
+/// What became of an introduction.
+#[botzilla::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Introduced {
+    /// The two nodes are connected.
+    Connected,
+    /// The registry isn't connected to the node that is to dial.
+    Away,
+    /// That node couldn't dial the sender, or couldn't be asked to.
+    Failed {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// Asks a node to dial another, which can't dial it. Sent by the registry to the component `node/<id>` of
+/// the node that is to dial; from nobody else it is taken.
+#[botzilla::message(reply = Dialled, name = "botzilla.Dial")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dial {
+    /// The other node's id, 32 hex digits.
+    pub node: String,
+    /// Where that listens, as the registry has it.
+    pub endpoints: Vec<String>,
+}
+
+/// Answers [`Dial`].
+#[botzilla::data]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dialled {
+    /// Whether there is a connection now.
+    pub connected: bool,
+    /// If not: why, for people.
+    pub reason: String,
+}
+
 /// Asks who has a name.
 #[botzilla::message(reply = ResolveReply)]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ mod own;
 pub mod replica;
 mod similar;
 
-pub(crate) use client::{Directory, Home, Resolved};
+pub(crate) use client::{Directory, Home, Resolved, jittered};
 pub use located::{BadFacts, HandlerInfo, Located, Place, StreamInfo};
 pub use own::{Refused, SaysTooMuch};
 pub use similar::similar;

@@ -90,6 +90,8 @@ pub(super) struct Own {
     withdrawn: Vec<Name>,
     /// The registry's start that knows all that we have.
     registered: Option<String>,
+    /// The node itself isn't what the registry was told.
+    node_changed: bool,
     /// When a registry that wasn't recovering last answered: it agreed on what it had granted.
     agreed: Option<Instant>,
 }
@@ -208,6 +210,8 @@ impl Own {
     /// A connection begins: the registry may know nothing.
     pub(super) fn begin(&mut self) {
         self.registered = None;
+        // Told with all the rest.
+        self.node_changed = false;
     }
 
     /// All that we have, in one message.
@@ -236,6 +240,14 @@ impl Own {
             complete: false,
             wait_ms: if all_wait { wait_ms } else { 0 },
         }
+    }
+
+    pub(super) fn node_changed(&mut self) {
+        self.node_changed = true;
+    }
+
+    pub(super) fn take_node_changed(&mut self) -> bool {
+        std::mem::take(&mut self.node_changed)
     }
 
     pub(super) fn take_withdrawn(&mut self) -> Vec<Name> {

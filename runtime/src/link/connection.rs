@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::Waker,
     time::Instant,
@@ -28,6 +28,11 @@ use super::{
 };
 use crate::ticket::Ticket;
 
+const UNKNOWN: u8 = 0;
+const LOOKING: u8 = 1;
+const DIALABLE: u8 = 2;
+const NOT_DIALABLE: u8 = 3;
+
 /// One established connection to another node. Any thread may use it; nothing here blocks but for
 /// the moment that a message takes to be encoded.
 pub(crate) struct Link {
@@ -38,6 +43,8 @@ pub(crate) struct Link {
     key_id: Arc<str>,
     open: AtomicBool,
     kept: AtomicBool,
+    /// Whether this side could dial the other, of a connection that the other dialled.
+    dialable: AtomicU8,
     pub(super) cancels: Cancels,
     state: Mutex<State>,
 }
@@ -107,6 +114,7 @@ impl Link {
             key_id: established.key_id.as_str().into(),
             open: AtomicBool::new(true),
             kept: AtomicBool::new(kept),
+            dialable: AtomicU8::new(UNKNOWN),
             cancels: Cancels::default(),
             state: Mutex::new(State {
                 session: Some(Session::new(established, limits, now)),
@@ -144,6 +152,29 @@ impl Link {
     /// The id of the secret that both sides have proven to hold.
     pub(crate) fn key_id(&self) -> &Arc<str> {
         &self.key_id
+    }
+
+    /// Whether this side could dial the other; None before anybody has looked.
+    pub(crate) fn is_dialable(&self) -> Option<bool> {
+        match self.dialable.load(Ordering::Relaxed) {
+            DIALABLE => Some(true),
+            NOT_DIALABLE => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Somebody looks whether this side could dial the other. False: another does already.
+    pub(crate) fn look_whether_dialable(&self) -> bool {
+        let look = |is| {
+            self.dialable
+                .compare_exchange(is, LOOKING, Ordering::Relaxed, Ordering::Relaxed)
+        };
+        look(UNKNOWN).is_ok()
+    }
+
+    pub(crate) fn set_dialable(&self, is: bool) {
+        let found = if is { DIALABLE } else { NOT_DIALABLE };
+        self.dialable.store(found, Ordering::Relaxed);
     }
 
     /// Whether it still takes messages.

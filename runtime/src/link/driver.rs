@@ -247,9 +247,10 @@ impl Driver {
         let Some(session) = &mut state.session else {
             return Err(End::cut(REPLACED));
         };
-        session
-            .handle_timeout(now)
-            .map_err(|error| End::cut(error.to_string()))?;
+        session.handle_timeout(now).map_err(|error| {
+            self.pipe.abort();
+            End::cut(error.to_string())
+        })?;
         if closing.is_some_and(|since| now.duration_since(since) >= self.dead_after) {
             return Err(End::cut("the other side did not answer the close"));
         }

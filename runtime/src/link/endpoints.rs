@@ -1,20 +1,29 @@
 //! Where a node can be reached, as texts that travel through the registry.
 //!
 //! An endpoint reads `host:port`, with an IPv6 address in brackets. A loopback endpoint means
-//! something on its own host only, so it is marked with that host's id: `127.0.0.1:4100@<host id>`.
+//! something on its own host only, so it is marked with that host's id: `127.0.0.1:4100@<host id>`. A
+//! link-local IPv6 address means something on one network only: whoever dials says on which of his
+//! interfaces that is, `[fe80::1%eth0]:4100`, or tries each.
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
     sync::OnceLock,
+    time::Duration,
 };
 
-use super::error::AttemptError;
+use if_addrs::{IfAddr, Interface};
+
+use super::{error::AttemptError, names};
+
+/// Addresses of one name that are tried.
+const ADDRESSES: usize = 4;
 
 /// One address under which a node may be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    /// A numeric address (without brackets) or a name.
+    /// A numeric address (without brackets; a link-local one may name its interface behind a `%`), or
+    /// a name.
     pub(crate) host: String,
     /// Never 0.
     pub(crate) port: u16,
@@ -61,6 +70,29 @@ impl Endpoint {
             .parse::<IpAddr>()
             .map_or(self.host == "localhost", |ip| ip.is_loopback())
     }
+
+    /// How late it is tried.
+    fn distance(&self, interfaces: &[Interface]) -> u8 {
+        if self.is_loopback() {
+            return 0;
+        }
+        let Ok(ip) = split_zone(&self.host).0.parse::<IpAddr>() else {
+            return 2;
+        };
+        let is_link_local = match ip {
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        };
+        if interfaces.iter().any(|own| own.ip() == ip) {
+            4
+        } else if is_link_local {
+            3
+        } else if interfaces.iter().any(|own| is_beside(ip, &own.addr)) {
+            1
+        } else {
+            2
+        }
+    }
 }
 
 impl fmt::Display for Endpoint {
@@ -87,7 +119,11 @@ fn split_host_port(text: &str) -> Option<(&str, u16)> {
     let host = match host.strip_prefix('[') {
         Some(rest) => {
             let inner = rest.strip_suffix(']')?;
-            inner.parse::<Ipv6Addr>().ok()?;
+            let (ip, zone) = split_zone(inner);
+            ip.parse::<Ipv6Addr>().ok()?;
+            if !zone.is_none_or(is_zone) {
+                return None;
+            }
             inner
         }
         None => host,
@@ -99,8 +135,72 @@ fn split_host_port(text: &str) -> Option<(&str, u16)> {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
     };
-    (host.parse::<Ipv6Addr>().is_ok() && text.starts_with('[') || is_name(host))
-        .then_some((host, port))
+    (text.starts_with('[') || is_name(host)).then_some((host, port))
+}
+
+/// An address, and the interface that it is meant on.
+fn split_zone(host: &str) -> (&str, Option<&str>) {
+    host.split_once('%')
+        .map_or((host, None), |(ip, zone)| (ip, Some(zone)))
+}
+
+fn is_zone(zone: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
+    (1..=32).contains(&zone.len()) && zone.bytes().all(fits)
+}
+
+/// What an address stands for, as sockets take it: a name's addresses, a link-local address on each
+/// interface.
+pub(crate) async fn resolve(
+    address: &str,
+    within: Duration,
+) -> Result<Vec<SocketAddr>, AttemptError> {
+    let Endpoint { host, port, .. } = Endpoint::parse(address)?;
+    let (ip, zone) = split_zone(&host);
+    match ip.parse() {
+        Ok(IpAddr::V6(ip)) if ip.is_unicast_link_local() || zone.is_some() => {
+            let scopes = scopes(zone, &interfaces())?;
+            let scoped = |scope| SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope));
+            Ok(scopes.into_iter().map(scoped).collect())
+        }
+        Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
+        Err(_) => {
+            let mut found = names::look_up(&host, port, within).await?;
+            found.truncate(ADDRESSES);
+            Ok(found)
+        }
+    }
+}
+
+/// The numbers of the interfaces on which a link-local address may be meant.
+fn scopes(zone: Option<&str>, interfaces: &[Interface]) -> Result<Vec<u32>, AttemptError> {
+    let has_one = |interface: &&Interface| matches!(&interface.addr, IfAddr::V6(v6) if v6.ip.is_unicast_link_local());
+    let why = match zone {
+        Some(zone) => {
+            let named = interfaces.iter().find(|interface| interface.name == zone);
+            let number = named.and_then(|interface| interface.index);
+            if let Some(number) = number.or_else(|| zone.parse().ok()) {
+                return Ok(vec![number]);
+            }
+            format!("this host has no interface {zone:?}")
+        }
+        None => {
+            let all = interfaces.iter().filter(has_one);
+            let mut all: Vec<u32> = all.filter_map(|interface| interface.index).collect();
+            all.dedup();
+            all.truncate(ADDRESSES);
+            if !all.is_empty() {
+                return Ok(all);
+            }
+            "no interface of this host has a link-local address".to_owned()
+        }
+    };
+    Err(AttemptError::Unreachable { why })
+}
+
+/// This host's interfaces, an entry for each address.
+fn interfaces() -> Vec<Interface> {
+    if_addrs::get_if_addrs().unwrap_or_default()
 }
 
 /// What tells this host from others for as long as it is up: Linux's boot id, or random elsewhere.
@@ -127,23 +227,34 @@ pub(crate) fn host_id() -> &'static str {
 }
 
 /// The endpoints of a listener bound to `bound`, best first: every address of this host that isn't
-/// loopback or link-local, then loopback, marked. A listener on one address has that one.
+/// loopback or link-local, then loopback, marked. A host that has link-local addresses only, such as two
+/// machines and a cable, has those. A listener on one address has that one.
 pub(crate) fn advertised(bound: SocketAddr) -> Vec<Endpoint> {
-    if !bound.ip().is_unspecified() {
-        return vec![Endpoint::of(bound)];
+    if bound.ip().is_unspecified() {
+        advertised_of(bound, &interfaces())
+    } else {
+        vec![Endpoint::of(bound)]
     }
-    // An IPv6 wildcard socket takes IPv4 as well (Linux's default).
+}
+
+fn advertised_of(bound: SocketAddr, interfaces: &[Interface]) -> Vec<Endpoint> {
+    // An IPv6 wildcard socket takes IPv4 as well: it is made so.
     let takes = |ip: &IpAddr| bound.is_ipv6() || ip.is_ipv4();
-    let mut found: Vec<IpAddr> = if_addrs::get_if_addrs()
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|interface| !interface.is_loopback() && !interface.is_link_local())
-        .map(|interface| interface.ip())
-        .filter(takes)
-        .collect();
-    // IPv4 first: on robots it is what is set up; within a family the system's order.
-    found.sort_by_key(IpAddr::is_ipv6);
-    found.dedup();
+    let of_host = |link_local: bool| {
+        let all = interfaces.iter().filter(|interface| {
+            !interface.is_loopback() && interface.is_link_local() == link_local
+        });
+        let mut found: Vec<IpAddr> = all.map(Interface::ip).filter(takes).collect();
+        // IPv4 first: on robots it is what is set up; within a family the system's order.
+        found.sort_by_key(IpAddr::is_ipv6);
+        let mut seen = rustc_hash::FxHashSet::default();
+        found.retain(|ip| seen.insert(*ip));
+        found
+    };
+    let mut found = of_host(false);
+    if found.is_empty() {
+        found = of_host(true);
+    }
     let loopback = [
         IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -157,26 +268,52 @@ pub(crate) fn advertised(bound: SocketAddr) -> Vec<Endpoint> {
 }
 
 /// The addresses to dial, in the order of trial: on the node's own host its loopback endpoints come
-/// first; those of other hosts are left out. What can't be read stays, and fails with its reason.
+/// first, and those of other hosts are left out; then those on a network that this host is on as well;
+/// last what is the most likely to be another machine here, link-local addresses and this host's own
+/// (each host's container bridge has the same). What can't be read stays, and fails with its reason.
 pub(crate) fn trial_order<S: AsRef<str>>(endpoints: &[S]) -> Vec<String> {
-    let mut first = Vec::new();
-    let mut rest = Vec::new();
+    // Who has one address has no order.
+    let interfaces = if endpoints.len() > 1 {
+        interfaces()
+    } else {
+        Vec::new()
+    };
+    trial_order_among(endpoints, &interfaces)
+}
+
+fn trial_order_among<S: AsRef<str>>(endpoints: &[S], interfaces: &[Interface]) -> Vec<String> {
+    let mut ranked = Vec::new();
     for text in endpoints {
         let text = text.as_ref();
         match Endpoint::parse(text) {
             Ok(endpoint) => match &endpoint.only_on {
                 Some(id) if id != host_id() => {}
-                Some(_) => first.push(endpoint.address()),
-                None if endpoint.is_loopback() => first.push(endpoint.address()),
-                None => rest.push(endpoint.address()),
+                Some(_) => ranked.push((0, endpoint.address())),
+                None => ranked.push((endpoint.distance(interfaces), endpoint.address())),
             },
-            Err(_) => rest.push(text.to_owned()),
+            Err(_) => ranked.push((2, text.to_owned())),
         }
     }
-    first.append(&mut rest);
+    // Stable: of two that are as far the node's own order decides.
+    ranked.sort_by_key(|(distance, _)| *distance);
     let mut seen = rustc_hash::FxHashSet::default();
-    first.retain(|address| seen.insert(address.clone()));
-    first
+    ranked.retain(|(_, address)| seen.insert(address.clone()));
+    ranked.into_iter().map(|(_, address)| address).collect()
+}
+
+/// Whether an address is on the network that an interface's address is on.
+fn is_beside(ip: IpAddr, own: &IfAddr) -> bool {
+    match (ip, own) {
+        (IpAddr::V4(ip), IfAddr::V4(own)) => {
+            let mask = own.netmask.to_bits();
+            mask != 0 && ip.to_bits() & mask == own.ip.to_bits() & mask
+        }
+        (IpAddr::V6(ip), IfAddr::V6(own)) => {
+            let mask = own.netmask.to_bits();
+            mask != 0 && ip.to_bits() & mask == own.ip.to_bits() & mask
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +327,8 @@ mod tests {
             "[fd00::20]:1",
             "robot-3.local:65535",
             "127.0.0.1:9@abc",
+            "[fe80::1%eth0]:7",
+            "[fe80::1%2]:7",
         ] {
             assert_eq!(Endpoint::parse(text).unwrap().to_string(), text);
         }
@@ -218,6 +357,10 @@ mod tests {
             "a b:1",
             "h:1@",
             "[]:1",
+            "[fe80::1%]:1",
+            "[fe80::1%a b]:1",
+            "[robot%eth0]:1",
+            "fe80::1%eth0:1",
         ] {
             assert!(Endpoint::parse(text).is_err(), "{text:?}");
         }
@@ -249,5 +392,99 @@ mod tests {
             "10.0.0.1:1",
         ]);
         assert_eq!(order, ["127.0.0.1:1", "10.0.0.1:1", "nonsense"]);
+    }
+
+    fn interface(name: &str, index: u32, ip: &str, prefix: u32) -> Interface {
+        let addr = match ip.parse().unwrap() {
+            IpAddr::V4(ip) => IfAddr::V4(if_addrs::Ifv4Addr {
+                ip,
+                netmask: Ipv4Addr::from_bits(u32::MAX << (32 - prefix)),
+                prefixlen: prefix as u8,
+                broadcast: None,
+            }),
+            IpAddr::V6(ip) => IfAddr::V6(if_addrs::Ifv6Addr {
+                ip,
+                netmask: Ipv6Addr::from_bits(u128::MAX << (128 - prefix)),
+                prefixlen: prefix as u8,
+                broadcast: None,
+            }),
+        };
+        Interface {
+            name: name.to_owned(),
+            addr,
+            index: Some(index),
+            oper_status: if_addrs::IfOperStatus::Up,
+            is_p2p: false,
+        }
+    }
+
+    fn robot() -> Vec<Interface> {
+        vec![
+            interface("lo", 1, "127.0.0.1", 8),
+            interface("eth0", 2, "fe80::2", 64),
+            interface("eth0", 2, "fd00:1::2", 64),
+            interface("eth0", 2, "10.1.0.2", 16),
+            interface("docker0", 3, "172.17.0.1", 16),
+            interface("wlan0", 4, "192.168.4.2", 24),
+            interface("wlan0", 4, "fe80::4", 64),
+        ]
+    }
+
+    #[test]
+    fn a_machine_with_many_addresses_is_tried_first_on_a_network_that_is_shared() {
+        let order = trial_order_among(
+            &[
+                "172.17.0.1:1",
+                "203.0.113.7:1",
+                "169.254.3.3:1",
+                "[fd00:2::9]:1",
+                "192.168.4.9:1",
+                "robot.local:1",
+                "[fd00:1::9]:1",
+            ],
+            &robot(),
+        );
+        let wanted = [
+            "192.168.4.9:1",
+            "[fd00:1::9]:1",
+            "203.0.113.7:1",
+            "[fd00:2::9]:1",
+            "robot.local:1",
+            "169.254.3.3:1",
+            "172.17.0.1:1",
+        ];
+        assert_eq!(order, wanted);
+    }
+
+    #[test]
+    fn a_link_local_address_is_meant_on_the_interface_that_it_names_or_on_each() {
+        assert_eq!(scopes(Some("wlan0"), &robot()).unwrap(), [4]);
+        assert_eq!(scopes(Some("7"), &robot()).unwrap(), [7]);
+        assert_eq!(scopes(None, &robot()).unwrap(), [2, 4]);
+        let error = scopes(Some("eth9"), &robot()).unwrap_err();
+        assert!(error.to_string().contains("\"eth9\""), "{error}");
+        assert!(scopes(None, &robot()[..1]).is_err());
+    }
+
+    #[test]
+    fn a_wildcard_listener_has_the_addresses_of_its_families_and_link_local_ones_for_want_of_others()
+     {
+        let texts = |bound: &str, interfaces: &[Interface]| -> Vec<String> {
+            let all = advertised_of(bound.parse().unwrap(), interfaces);
+            let numeric = all.iter().map(Endpoint::address);
+            numeric.collect()
+        };
+        let four = ["10.1.0.2:9", "172.17.0.1:9", "192.168.4.2:9", "127.0.0.1:9"];
+        assert_eq!(texts("0.0.0.0:9", &robot()), four);
+        let mut both = four.to_vec();
+        both.insert(3, "[fd00:1::2]:9");
+        assert_eq!(texts("[::]:9", &robot()), both);
+        let cable = [
+            interface("lo", 1, "127.0.0.1", 8),
+            interface("eth0", 2, "fe80::2", 64),
+            interface("eth0", 2, "169.254.7.7", 16),
+        ];
+        let wanted = ["169.254.7.7:9", "[fe80::2]:9", "127.0.0.1:9"];
+        assert_eq!(texts("[::]:9", &cable), wanted);
     }
 }

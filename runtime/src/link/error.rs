@@ -126,6 +126,12 @@ pub(crate) enum AttemptError {
         /// How long was waited.
         after: Duration,
     },
+    /// Its answer is still waited for.
+    #[error("no answer in time; check the address, the network and the firewall")]
+    Pending,
+    /// The other node was to be asked to dial this one.
+    #[error(transparent)]
+    Invited(Uninvited),
     /// It was taken, but nothing that makes sense was said in time.
     #[error("connected, but the handshake was not done within {}; is it a botzilla node?", Seconds(.after))]
     HandshakeTooSlow {
@@ -152,6 +158,28 @@ pub(crate) enum AttemptError {
     #[error("the connection failed ({why})")]
     Socket {
         /// What the system said.
+        why: String,
+    },
+}
+
+/// Why a node that can't be dialled doesn't dial this one.
+#[derive(Debug, Clone, Error)]
+pub(crate) enum Uninvited {
+    /// It was asked to, and can't.
+    #[error(
+        "the node was asked to dial this one and can't either ({why}): both seem to be behind NAT or a firewall; give one of them an address that the other can reach (a forwarded port and `advertise`, or a VPN)"
+    )]
+    NeitherWay {
+        /// What it tried.
+        why: String,
+    },
+    /// The registry isn't connected to it.
+    #[error("the registry isn't connected to the node either; it is gone or cut off")]
+    Away,
+    /// Nobody could be asked.
+    #[error("the registry can't have the node dial this one ({why})")]
+    NotAsked {
+        /// Why.
         why: String,
     },
 }
@@ -192,6 +220,11 @@ impl AttemptError {
             self,
             Self::Handshake(HandshakeError::Refused(RefusalCode::Crossed))
         )
+    }
+
+    /// Whether nothing came of it yet.
+    pub(crate) fn is_pending(&self) -> bool {
+        matches!(self, Self::Pending)
     }
 
     /// The next try may well work, with nobody changing anything.

@@ -1,6 +1,6 @@
 //! The handshake over a socket, on either side.
 
-use std::{io, time::Instant};
+use std::{future::Future, io, time::Instant};
 
 use botzilla_wire as wire;
 use bytes::{Bytes, BytesMut};
@@ -31,21 +31,23 @@ pub(super) struct Meant {
     pub(super) replaces: Option<ConnectionId>,
 }
 
-/// Proves itself to who listens; `proving` is called right before the proof leaves, from when on the
+/// Proves itself to who listens; `proving` is waited for right before the proof leaves, from when on the
 /// other side may accept. What was read beyond the handshake comes along.
 pub(super) async fn dial(
     stream: &mut TcpStream,
     local: &Local,
     meant: Meant,
-    proving: impl Fn(),
+    proving: impl Future<Output = ()>,
 ) -> Result<(Established, BytesMut), AttemptError> {
     let mut dialler = Dialler::new(local, meant.peer, meant.replaces, nonce()?, Instant::now());
     let mut input = BytesMut::with_capacity(local.limits.handshake_bytes);
     let socket = |error: io::Error| AttemptError::handshaking(&error);
-    let mut hello = true;
+    let (mut hello, mut proving) = (true, Some(proving));
     loop {
-        if !std::mem::take(&mut hello) {
-            proving();
+        if !std::mem::take(&mut hello)
+            && let Some(proving) = proving.take()
+        {
+            proving.await;
         }
         while let Some(bytes) = dialler.poll_transmit() {
             stream.write_all(&bytes).await.map_err(socket)?;
@@ -65,6 +67,30 @@ pub(super) async fn dial(
             }
         }
     }
+}
+
+/// Has a node say who it is, and proves nothing to it. An error: it isn't there, or another is.
+pub(super) async fn greet(
+    stream: &mut TcpStream,
+    local: &Local,
+    peer: NodeId,
+) -> Result<(), AttemptError> {
+    let mut dialler = Dialler::new(local, Some(peer), None, nonce()?, Instant::now());
+    let mut input = BytesMut::with_capacity(local.limits.handshake_bytes);
+    let socket = |error: io::Error| AttemptError::handshaking(&error);
+    while let Some(bytes) = dialler.poll_transmit() {
+        stream.write_all(&bytes).await.map_err(socket)?;
+    }
+    // Once its hello was taken, what would leave next is the proof.
+    while dialler.poll_transmit().is_none() {
+        if stream.read_buf(&mut input).await.map_err(socket)? == 0 {
+            return Err(AttemptError::CutShort);
+        }
+        dialler
+            .receive(Instant::now(), &mut input)
+            .map_err(AttemptError::Handshake)?;
+    }
+    Ok(())
 }
 
 /// A dialler that has proven itself and waits for a yes or no.

@@ -19,7 +19,7 @@ use wire::{
 };
 
 use super::{
-    Host, Link,
+    Host, Invitation, Link,
     connection::Remains,
     driver::Driver,
     table::{Links, LinksReport},
@@ -81,6 +81,10 @@ pub(crate) trait Carrier: Sized + Send + Sync + 'static {
     fn up(&self, link: &Arc<Self::Link>);
     /// What was open on it.
     fn open(remains: &<Self::Link as Connection>::Remains) -> LinksReport;
+    /// Has a node that can't be dialled asked to dial this one, if there is a way to ask it.
+    fn invite(&self, _peer: NodeId) -> Option<Invitation> {
+        None
+    }
     /// It has ended.
     fn down(&self, link: &Arc<Self::Link>, why: &str, remains: <Self::Link as Connection>::Remains);
 }
@@ -119,6 +123,10 @@ impl Carrier for Control {
         if let Some(host) = self.host.upgrade() {
             host.up(link);
         }
+    }
+
+    fn invite(&self, peer: NodeId) -> Option<Invitation> {
+        self.host.upgrade()?.invite(peer)
     }
 
     fn open(remains: &Remains) -> LinksReport {

@@ -24,10 +24,14 @@ mod driver;
 mod endpoints;
 mod error;
 mod handshake;
+mod interfaces;
 mod lane;
 mod listen;
+mod names;
 mod pipe;
+mod race;
 mod responder;
+mod run;
 mod sending;
 mod socket;
 mod table;
@@ -35,7 +39,7 @@ mod table;
 mod tests;
 mod waiting;
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Instant};
 
 use botzilla_wire as wire;
 use bytes::Bytes;
@@ -53,12 +57,16 @@ pub(crate) use self::{
     bulk::{BulkLink, BulkLinks, FeedRef, Order},
     connection::Link,
     counters::Counters,
-    endpoints::{advertised, is_endpoint},
-    error::ConnectError,
+    endpoints::{advertised, is_endpoint, resolve},
+    error::{ConnectError, Uninvited},
+    interfaces::AddressChanges,
     responder::Responder,
     sending::Sending,
     table::{Links, Settings},
 };
+
+/// Ends when a node has done what it was asked to do: to dial this one.
+pub(crate) type Invitation = Pin<Box<dyn Future<Output = Result<(), Uninvited>>>>;
 
 /// How a message that was sent has ended.
 #[derive(Debug)]
@@ -157,6 +165,10 @@ pub(crate) trait Host: Send + Sync + 'static {
     /// Whether an idle connection is to stay, because one of the two nodes can't dial the other.
     fn is_needed(&self, _link: &Link) -> bool {
         false
+    }
+    /// Has a node that can't be dialled asked to dial this one, if there is anybody who can ask it.
+    fn invite(&self, _peer: NodeId) -> Option<Invitation> {
+        None
     }
     /// The node's bulk connections, if it takes any.
     fn bulk(&self) -> Option<Arc<BulkLinks>> {

@@ -10,6 +10,7 @@ use std::{
 
 use botzilla_wire::output::Output;
 use bytes::{Buf, Bytes, BytesMut};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -111,6 +112,15 @@ impl Pipe {
         }
         if self.input.is_empty() && self.input.capacity() > 2 * self.read_size {
             self.input = BytesMut::new();
+        }
+    }
+
+    /// The other side is dead: when the socket is closed nothing more is said but a reset. An orderly end
+    /// would have to wait behind what is not acknowledged; should only this direction be dead, the other side
+    /// learns of it at once.
+    pub(super) fn abort(&self) {
+        if let Err(error) = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)) {
+            tracing::debug!(%error, "SO_LINGER could not be set");
         }
     }
 

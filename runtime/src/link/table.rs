@@ -43,7 +43,8 @@ const REMEMBER: Duration = Duration::from_secs(600);
 /// How the links behave, besides the limits of the wire.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// How long one address may take to answer before the next is tried. Default: 1 s.
+    /// How long one address may take to answer; the next is tried beside it long before. Default: 3 s,
+    /// in which a lost packet is sent again twice.
     pub(crate) connect_time: Duration,
     /// Who may be connected; none: all who hold a secret.
     pub(crate) guard: Option<Arc<Guard>>,
@@ -52,7 +53,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            connect_time: Duration::from_secs(1),
+            connect_time: Duration::from_secs(3),
             guard: None,
         }
     }

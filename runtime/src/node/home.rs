@@ -14,14 +14,15 @@ use crate::{
     directory::{
         Home, Refused, SaysTooMuch,
         facts::{ComponentFacts, MessageFacts, NodeFacts, StreamFacts},
+        jittered,
         messages::REGISTRY,
     },
     hosted::Hosted,
     link::{ConnectError, advertised},
 };
 
-/// Between two attempts to reach a registry that isn't there yet.
-const PAUSE: Duration = Duration::from_millis(250);
+/// Between two attempts to reach a registry that isn't there yet, at most at first and at last.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 const SILENCE: &str = "no answer in time; check the address, the network and the firewall";
 
 impl Home for Node {
@@ -32,12 +33,8 @@ impl Home for Node {
     }
 
     fn facts(&self) -> NodeFacts {
-        let config = &self.inner().config;
         let endpoints = self.inner().endpoints();
-        let port = match self.address() {
-            Some(address) if config.advertise.is_empty() => address.port(),
-            _ => 0,
-        };
+        let port = self.inner().port_to_add();
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
             .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned());
         let program = std::env::current_exe()
@@ -80,13 +77,23 @@ impl Home for Node {
 impl Inner {
     /// Where others may find this node.
     pub(super) fn endpoints(&self) -> Vec<String> {
-        match (self.config.advertise.is_empty(), self.address) {
+        match (self.config.advertise.is_empty(), self.address.get()) {
             (false, _) => self.config.advertise.clone(),
-            (true, Some(address)) => advertised(address)
+            (true, Some(address)) => advertised(*address)
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
             (true, None) => Vec::new(),
+        }
+    }
+}
+
+impl Inner {
+    /// The port that the registry may add to the address at which it sees this node; 0 for none.
+    pub(super) fn port_to_add(&self) -> u16 {
+        match self.address.get() {
+            Some(address) if self.config.advertise.is_empty() => address.port(),
+            _ => 0,
         }
     }
 }
@@ -100,6 +107,7 @@ impl Node {
         };
         // The last attempt may have ended before it got anywhere: then what came of an earlier one.
         let (mut last, mut tried) = (String::new(), None);
+        let mut pause = PAUSE.0;
         loop {
             match inner.links.connect_address(address, deadline).await {
                 Ok(link) => {
@@ -117,11 +125,15 @@ impl Node {
                         [] if matches!(error, ConnectError::TimedOut { .. }) => SILENCE.to_owned(),
                         _ => error.to_string(),
                     };
-                    if !error.tried().is_empty() {
+                    if error
+                        .tried()
+                        .iter()
+                        .any(|attempt| !attempt.error.is_pending())
+                    {
                         tried = Some(reason.clone());
                     }
                     // Waiting doesn't make a wrong secret right.
-                    if error.needs_a_person() || Instant::now() + PAUSE >= deadline {
+                    if error.needs_a_person() || Instant::now() + pause >= deadline {
                         return Err(tried.unwrap_or(reason));
                     }
                     if reason != last {
@@ -130,7 +142,9 @@ impl Node {
                     }
                 }
             }
-            tokio::time::sleep(PAUSE).await;
+            // Robots that are switched on together don't stay in step.
+            tokio::time::sleep(jittered(pause)).await;
+            pause = (pause * 2).min(PAUSE.1);
         }
     }
 

@@ -8,8 +8,9 @@ use super::{Inner, Node};
 use crate::{
     broadcast::fan_out,
     call::{Body, Call, EncodedCall, EncodedTo, Head, failure},
+    config::RegistryAt,
     hosted::Hosted,
-    link::{BulkLinks, Counters, Host, Inbound, InboundRoute, Link},
+    link::{BulkLinks, Counters, Host, Inbound, InboundRoute, Invitation, Link},
     policy::Origin,
     seat::Seat,
 };
@@ -53,13 +54,14 @@ impl Host for Inner {
     }
 
     fn is_needed(&self, link: &Link) -> bool {
-        let listed_nowhere = |directory: &crate::directory::Directory| {
-            directory.read(|all| {
-                all.place(&link.peer())
-                    .is_some_and(|place| place.facts.endpoints.is_empty())
-            })
-        };
-        !self.config.short_lived && (self.endpoints().is_empty() || listed_nowhere(&self.directory))
+        self.is_worth_keeping(link)
+    }
+
+    fn invite(&self, peer: NodeId) -> Option<Invitation> {
+        if self.config.registry == RegistryAt::Nowhere {
+            return None;
+        }
+        Some(Box::pin(self.node()?.invite(peer)))
     }
 
     fn bulk(&self) -> Option<Arc<BulkLinks>> {

@@ -4,8 +4,10 @@ mod blueprint;
 mod home;
 mod host;
 mod keys;
+mod listener;
 mod place;
 mod policy;
+mod reach;
 mod shutdown;
 mod spawn;
 mod start;
@@ -15,7 +17,7 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
     thread::ThreadId,
@@ -49,7 +51,8 @@ pub struct Node(Arc<Inner>);
 pub(crate) struct Inner {
     id: NodeId,
     config: NodeConfig,
-    address: Option<SocketAddr>,
+    /// Where it listens, once it does.
+    address: OnceLock<SocketAddr>,
     started: Instant,
     components: RwLock<FxHashMap<Name, Arc<Hosted>>>,
     count: AtomicU64,
@@ -139,9 +142,9 @@ impl Node {
         self.0.id
     }
 
-    /// Where it listens; `None` for a short-lived node.
+    /// Where it listens; `None` for a short-lived node, unless another node had to dial it.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.0.address
+        self.0.address.get().copied()
     }
 
     /// Where its registry is, as configured; `None` if it is on this node, or nowhere.
@@ -299,7 +302,7 @@ impl Node {
             return Some(PeerFacts {
                 connected: true,
                 last_heard: now,
-                address: self.0.address,
+                address: self.address(),
             });
         }
         let link = self.0.links.current(node);

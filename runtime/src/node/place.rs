@@ -109,11 +109,8 @@ impl Node {
             if addresses.is_empty() {
                 return Err(self.no_such_component(name, &[], "no node with that id is known"));
             }
-            let link = inner
-                .links
-                .connect(id, &addresses, deadline)
-                .await
-                .map_err(|error| not_connected(&error))?;
+            let link = self.reach(id, &addresses, deadline).await;
+            let link = link.map_err(|error| not_connected(&error))?;
             return Ok(Place::There(inner.as_component(link, name)?, None));
         }
         let located = match inner.directory.get(name) {
@@ -127,9 +124,7 @@ impl Node {
 
     async fn connect_to(&self, located: &Located, deadline: Instant) -> Result<Arc<Link>, Reason> {
         let place = &located.place;
-        self.inner()
-            .links
-            .connect(place.id, &place.facts.endpoints, deadline)
+        self.reach(place.id, &place.facts.endpoints, deadline)
             .await
             .map_err(|error| not_connected(&error))
     }

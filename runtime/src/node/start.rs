@@ -1,8 +1,7 @@
 //! Bringing a node up on the thread that runs this.
 
 use std::{
-    net::TcpListener,
-    sync::{Arc, Weak, atomic::AtomicU64},
+    sync::{Arc, OnceLock, Weak, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -11,7 +10,7 @@ use botzilla_wire::{NodeId, handshake::Local};
 use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
-use super::{Inner, Node, Phase};
+use super::{Inner, Node, Phase, listener};
 use crate::{
     Error, NodeConfig, Result, StartError,
     config::RegistryAt,
@@ -37,12 +36,12 @@ pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Re
     let listener = if silent {
         None
     } else {
-        Some(listen(&config.listen).await?)
+        Some(listener::bind(&config.listen).await?)
     };
-    let address = match &listener {
-        Some(listener) => Some(listener.local_addr()?),
-        None => None,
-    };
+    let address = OnceLock::new();
+    if let Some(listener) = &listener {
+        let _ = address.set(listener.local_addr()?);
+    }
     let mut local = Local::new(id, config.secrets.clone());
     local.limits = config.limits.clone();
     let directory = Arc::new(Directory::new());
@@ -118,8 +117,12 @@ impl Node {
             // A node that goes down says so itself; what it would ask besides would hold it up.
             let stopping = inner.stopping.clone();
             let node = self.clone();
-            actix_rt::spawn(stopping.run_until_cancelled_owned(async move {
+            actix_rt::spawn(stopping.clone().run_until_cancelled_owned(async move {
                 node.0.directory.run(&node).await;
+            }));
+            let node = self.clone();
+            actix_rt::spawn(stopping.run_until_cancelled_owned(async move {
+                node.follow_addresses().await;
             }));
         }
         if !inner.config.short_lived && matches!(inner.config.registry, RegistryAt::Address(_)) {
@@ -132,19 +135,6 @@ impl Node {
         }
         Ok(())
     }
-}
-
-async fn listen(address: &str) -> Result<TcpListener> {
-    let failed = |source| {
-        Error::Start(StartError::Listen {
-            address: address.to_owned(),
-            source,
-        })
-    };
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .map_err(failed)?;
-    listener.into_std().map_err(failed)
 }
 
 fn random_node_id() -> Result<NodeId> {

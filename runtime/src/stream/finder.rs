@@ -5,7 +5,7 @@
 //! had. What it can't have yet it tries again after a while.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -32,6 +32,8 @@ use crate::{
 
 /// How long a node may take to be connected with before others are looked for again.
 const DIAL: Duration = Duration::from_secs(5);
+/// After how long without a connection the other node is asked to dial, besides.
+const BACK_AFTER: Duration = Duration::from_millis(750);
 /// How often a node that keeps no copy of the directory asks for what it misses.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const UNREACHABLE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
@@ -250,9 +252,21 @@ impl Finder {
         let this = self.node.clone();
         self.dialling.push(Box::pin(async move {
             let deadline = Instant::now() + DIAL;
-            let outcome = match links.connect(node, &endpoints, deadline).await {
-                Err(error) => dial_back(&this, node).await.ok_or(error),
-                connected => connected,
+            let mut direct = pin!(links.connect(node, &endpoints, deadline));
+            let mut back = pin!(dial_back(&this, node, &endpoints, deadline));
+            let outcome = match tokio::time::timeout(BACK_AFTER, &mut direct).await {
+                Ok(Ok(link)) => Ok(link),
+                Ok(Err(error)) => back.await.map_err(|other| other.unwrap_or(error)),
+                Err(_) => tokio::select! {
+                    outcome = &mut direct => match outcome {
+                        Ok(link) => Ok(link),
+                        Err(error) => back.await.map_err(|other| other.unwrap_or(error)),
+                    },
+                    outcome = &mut back => match outcome {
+                        Ok(link) => Ok(link),
+                        Err(_) => direct.await,
+                    },
+                },
             };
             (node, outcome)
         }));
@@ -338,16 +352,27 @@ impl Finder {
     }
 }
 
-/// Asks a node that can't be dialled to dial this one, over the connection that it dialled itself.
-async fn dial_back(this: &Node, node: NodeId) -> Option<Arc<BulkLink>> {
-    if !this.inner().links().current(node)?.dialled() {
+/// Asks a node that can't be dialled to dial this one, over a control connection that it dialled
+/// itself; if there is none, the registry has it make one. The error: why there is no such connection.
+async fn dial_back(
+    this: &Node,
+    node: NodeId,
+    endpoints: &[String],
+    deadline: Instant,
+) -> Result<Arc<BulkLink>, Option<ConnectError>> {
+    let links = this.inner().links();
+    let link = links
+        .connect(node, endpoints, deadline)
+        .await
+        .map_err(Some)?;
+    if !link.dialled() {
         let service = this.component(format!("node/{node}"));
         let asked = DialStreams {
             node: this.id().to_string(),
         };
-        service.ask(asked).within(DIAL).await.ok()?;
+        service.ask(asked).within(DIAL).await.map_err(|_| None)?;
     }
-    this.streams_hub().links().current(node)
+    this.streams_hub().links().current(node).ok_or(None)
 }
 
 /// When the registry is to be asked again, if ever.

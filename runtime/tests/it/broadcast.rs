@@ -204,11 +204,11 @@ fn a_group_hears_what_is_for_it_and_the_others_are_not_in_the_report() {
 fn a_node_that_does_not_answer_is_in_the_report_with_its_listeners() {
     run(async {
         let registry = registry().await;
-        // Where nobody listens.
-        let away = config(registry.address()).advertise(["127.0.0.1:1"]);
-        let away = started(away).await;
+        // Where nobody listens; neither can dial the other.
+        let nowhere = || config(registry.address()).advertise(["127.0.0.1:1"]);
+        let away = started(nowhere()).await;
         away.spawn("unreachable", Listener::default).await.unwrap();
-        let near = world::node(registry.address()).await;
+        let near = started(nowhere()).await;
         near.spawn("near", Listener::default).await.unwrap();
         world::until_listed(&near, &["near", "unreachable"]).await;
         let news = News {

@@ -15,6 +15,7 @@ mod local;
 mod mended_threads;
 mod misbehave;
 mod parts;
+mod reach;
 mod remote;
 mod strangers;
 mod streams;

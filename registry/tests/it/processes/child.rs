@@ -19,8 +19,8 @@ use futures_util::future::{join_all, pending};
 use super::{
     support::SECRET,
     talk::{
-        AskOther, Begin, Block, Echo, Echoed, Hang, Hold, Holding, Known, Note, Notes, TakeTally,
-        Tally, TellAll, TellOther, Wait, Who, Work, traffic,
+        AskOther, Beat, Begin, Block, Echo, Echoed, Hang, Hold, Holding, Known, Note, Notes,
+        TakeTally, Tally, TellAll, TellOther, Wait, Who, Work, traffic,
     },
 };
 
@@ -95,7 +95,8 @@ async fn registry() -> botzilla::Result<()> {
 }
 
 fn config() -> botzilla::Result<NodeConfig> {
-    let mut config = NodeConfig::new(variable("IT_REGISTRY"), SECRET)?.listen("127.0.0.1:0");
+    let listen = std::env::var("IT_LISTEN").unwrap_or_else(|_| "127.0.0.1:0".to_owned());
+    let mut config = NodeConfig::new(variable("IT_REGISTRY"), SECRET)?.listen(listen);
     if let Ok(advertise) = std::env::var("IT_ADVERTISE") {
         config = config.advertise([advertise]);
     }
@@ -122,6 +123,10 @@ async fn node() -> botzilla::Result<()> {
             let order = orders.recv().await.unwrap_or_default();
             if let Some(ms) = order.strip_prefix("shutdown ") {
                 return Duration::from_millis(ms.parse().unwrap());
+            } else if let Some(peer) = order.strip_prefix("lost? ") {
+                actix_rt::spawn(say_when_lost(node.clone(), peer.parse().unwrap()));
+            } else if let Some(stream) = order.strip_prefix("subscribe ") {
+                actix_rt::spawn(say_how_it_goes(node.clone(), stream.to_owned()));
             }
         }
     };
@@ -141,6 +146,27 @@ async fn node() -> botzilla::Result<()> {
             Ok(())
         }
     }
+}
+
+/// Looks until the node isn't connected with another any more.
+async fn say_when_lost(node: Node, peer: botzilla_wire::NodeId) {
+    while node.peer(peer).is_some_and(|peer| peer.connected) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    say(&format!("lost {peer}"));
+}
+
+/// Looks until a stream has come, and until its publisher is lost.
+async fn say_how_it_goes(node: Node, stream: String) {
+    let beats = node.subscribe::<Beat>(&stream).await.unwrap();
+    for (is_there, word) in [(true, "subscribed"), (false, "unsubscribed")] {
+        while beats.publishers().is_empty() == is_there {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        say(word);
+    }
+    // It goes on, and subscribes again.
+    pending().await
 }
 
 /// Many nodes at once, a component each, all of which must see as many as the test says.

@@ -68,9 +68,18 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// This binary in another role.
-    fn start(role: &str, settings: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+    /// This binary in another role; on a host of the lab if `IT_HOST` says which.
+    pub(crate) fn start(role: &str, settings: &[(&str, &str)]) -> Self {
+        let this = std::env::current_exe().unwrap();
+        let mut command = match settings.iter().find(|(name, _)| *name == "IT_HOST") {
+            Some((_, host)) => {
+                // It becomes the program: its process is this one.
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", host]).arg(this);
+                command
+            }
+            None => Command::new(this),
+        };
         command
             .args([
                 "--exact",
@@ -231,7 +240,7 @@ pub(crate) struct NodeProcess {
 }
 
 pub(crate) async fn node_at(
-    registry: SocketAddr,
+    registry: impl ToString,
     names: &str,
     settings: &[(&str, &str)],
 ) -> NodeProcess {
@@ -245,7 +254,11 @@ pub(crate) async fn node_at(
     }
 }
 
-fn begin_node_at(registry: SocketAddr, names: &str, settings: &[(&str, &str)]) -> Process {
+pub(crate) fn begin_node_at(
+    registry: impl ToString,
+    names: &str,
+    settings: &[(&str, &str)],
+) -> Process {
     let registry = registry.to_string();
     let mut all = vec![("IT_REGISTRY", &*registry), ("IT_NAMES", names)];
     all.extend_from_slice(settings);

@@ -15,6 +15,13 @@ const SLACK: Duration = Duration::from_secs(2);
 /// Between two messages of one kind to one target.
 const PERIOD: Duration = Duration::from_millis(10);
 
+/// What the tests' stream is made of.
+#[botzilla::data]
+#[derive(Clone, Debug)]
+pub(crate) struct Beat {
+    pub(crate) n: u64,
+}
+
 #[botzilla::message(reply = Echoed)]
 pub(crate) struct Echo {
     pub(crate) n: u64,

@@ -52,6 +52,10 @@ fn the_protocol_s_examples_are_what_these_types_read_and_write() {
         check::<Register>("Register"),
         check::<RegisterReply>("RegisterReply"),
         check::<Deregister>("Deregister"),
+        check::<Introduce>("Introduce"),
+        check::<IntroduceReply>("IntroduceReply"),
+        check::<Dial>("Dial"),
+        check::<Dialled>("Dialled"),
         check::<Resolve>("Resolve"),
         check::<ResolveReply>("ResolveReply"),
         check::<List>("List"),
@@ -79,6 +83,8 @@ fn all_of_them_travel_as_bincode() {
     }
     traced::<Register>();
     traced::<Deregister>();
+    traced::<Introduce>();
+    traced::<Dial>();
     traced::<Resolve>();
     traced::<List>();
     traced::<Watch>();

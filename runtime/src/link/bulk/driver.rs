@@ -376,9 +376,10 @@ impl Driver {
     fn mind_time(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = self.now;
-            self.session
-                .handle_timeout(now)
-                .map_err(|error| End::cut(error.to_string()))?;
+            self.session.handle_timeout(now).map_err(|error| {
+                self.pipe.abort();
+                End::cut(error.to_string())
+            })?;
             *self.link.last_heard.lock() = self.session.last_received();
             if self
                 .closing
