@@ -206,7 +206,11 @@ fn another_node_at_the_address_is_not_taken_for_the_one_that_was_meant() {
             &[("IT_ADVERTISE", &there.address)],
         )
         .await;
-        let node = registry.here().await;
+        // The one that is meant is asked to dial, and can't either.
+        let config = NodeConfig::new(registry.address.to_string(), SECRET).unwrap();
+        let config = config.listen("127.0.0.1:0").advertise([&*there.address]);
+        let node = Node::start(config).await.unwrap();
+        node.ready().await;
         let error = node
             .component("meant")
             .ask(Echo { n: 1 })
