@@ -18,8 +18,16 @@ pub(crate) use self::{
 };
 use crate::directory::messages::REGISTRY;
 
-/// What the registry is asked by everybody: who is there, and one's own names, which `register` rules.
-const DISCOVERY: [&str; 5] = ["Register", "Deregister", "Resolve", "List", "Watch"];
+/// What the registry is asked by everybody: who is there, one's own names, which `register` rules, and to be
+/// connected with a node that can't be dialled, which needs no more than to be let in by that node.
+const DISCOVERY: [&str; 6] = [
+    "Register",
+    "Deregister",
+    "Introduce",
+    "Resolve",
+    "List",
+    "Watch",
+];
 
 /// The rules of a node. What none of them allows is denied.
 ///

@@ -78,7 +78,14 @@ fn what_no_rule_allows_is_denied() {
 #[test]
 fn whoever_is_named_may_ask_the_registry_who_is_there_and_nothing_else() {
     let policy = policy("[[allow]]\nkeys = [\"guest\"]\n");
-    for message in ["Register", "Deregister", "Resolve", "List", "Watch"] {
+    for message in [
+        "Register",
+        "Deregister",
+        "Introduce",
+        "Resolve",
+        "List",
+        "Watch",
+    ] {
         let component = REGISTRY;
         assert!(says(&policy, "guest", Request::Call { component, message }));
         assert!(!says(
