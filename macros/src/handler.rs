@@ -3,6 +3,7 @@
 pub(crate) mod args;
 pub(crate) mod check;
 pub(crate) mod expand;
+pub(crate) mod expect;
 pub(crate) mod model;
 pub(crate) mod stream;
 

@@ -158,6 +158,7 @@ impl Call {
                 }
                 let taken = asked.take_message();
                 let (head, message) = taken.expect("it is taken out here alone, by value");
+                seat.is_taken();
                 Some((
                     message,
                     head,
@@ -177,6 +178,7 @@ impl Call {
                     message,
                     told,
                 } = *telling;
+                seat.is_taken();
                 Some((
                     message,
                     head,
@@ -198,7 +200,10 @@ impl Call {
                 let decoded = contain::catch(|| encoding::decode::<M>(encoding, &payload, limits));
                 drop(payload);
                 match decoded {
-                    Ok(Ok(message)) => Some((message, head, reply)),
+                    Ok(Ok(message)) => {
+                        reply.seat.is_taken();
+                        Some((message, head, reply))
+                    }
                     Ok(Err(error)) => {
                         reply.fail(failure(Code::BadPayload, false, error.to_string()));
                         None

@@ -39,7 +39,7 @@ pub(crate) struct Hosted {
     types: Box<[TypeId]>,
     pub(crate) mailbox: Mailbox,
     /// The node's.
-    deadlines: Arc<Deadlines>,
+    pub(crate) deadlines: Arc<Deadlines>,
     /// What of a panic's text callers get, in bytes.
     pub(crate) panic_text: usize,
     order: AtomicU8,

@@ -30,6 +30,7 @@ mod credit;
 mod deadline;
 pub mod directory;
 mod error;
+mod expect;
 mod export;
 mod hosted;
 mod ledger;

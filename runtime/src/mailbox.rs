@@ -244,6 +244,9 @@ impl Mailbox {
     #[inline]
     fn enqueue(&self, mut queues: MutexGuard<'_, Queues>, call: Call) {
         let info = call.info();
+        if let Some(input) = &info.input {
+            input.comes();
+        }
         if info.options.urgent {
             queues.urgent.push_back(call);
         } else {
@@ -313,6 +316,13 @@ impl Mailbox {
         if self.concurrent.load(Ordering::Relaxed) > 0 && call.is_concurrent() {
             self.concurrent.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether a message for this handler waits.
+    pub(crate) fn has(&self, route: usize) -> bool {
+        let queues = self.queues.lock();
+        let mut waiting = queues.urgent.iter().chain(&queues.ordinary);
+        waiting.any(|call| call.route() == route)
     }
 
     pub(crate) fn is_closed(&self) -> bool {

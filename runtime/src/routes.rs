@@ -6,6 +6,7 @@ use std::{
     future::Future,
     rc::Rc,
     sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 
 use botzilla_wire::fingerprint::Layout;
@@ -16,6 +17,7 @@ use crate::{
     call::Call,
     contain,
     context::Shared,
+    expect::{Expects, Input, Missed, MissedAsync, Source},
     ledger::Ledger,
     stream::{Heard, StreamRoute},
     turn::{self, Control, OwningTurn},
@@ -63,6 +65,9 @@ impl RouteOptions {
 pub struct Routes<C> {
     pub(crate) entries: Vec<Route<C>>,
     pub(crate) streams: Vec<StreamRoute<C>>,
+    pub(crate) expects: Expects<C>,
+    /// What was added last.
+    last: Option<Source>,
 }
 
 pub(crate) struct Route<C> {
@@ -87,6 +92,8 @@ pub(crate) struct RouteInfo {
     pub(crate) ledger: Arc<Ledger>,
     /// Messages of another type of that name.
     pub(crate) misbuilt: Arc<AtomicU64>,
+    /// When it came last, if it is expected.
+    pub(crate) input: Option<Arc<Input>>,
 }
 
 /// JSON schemas of a message and its reply.
@@ -113,6 +120,8 @@ impl<C: 'static> Routes<C> {
         Self {
             entries: Vec::new(),
             streams: Vec::new(),
+            expects: Expects::default(),
+            last: None,
         }
     }
 
@@ -128,7 +137,7 @@ impl<C: 'static> Routes<C> {
         } else {
             Run::Owning(turn::owning::<C, M, false>)
         };
-        self.entries.push(Route {
+        self.push(Route {
             info: RouteInfo::of::<M>(options, false),
             run,
         });
@@ -171,7 +180,7 @@ impl<C: 'static> Routes<C> {
             let turn = turn::beside(function.clone(), call, shared, how);
             Box::pin(watchdog::watched_by(pulse, hosted, turn))
         }));
-        self.entries.push(Route {
+        self.push(Route {
             info: RouteInfo {
                 beside: true,
                 ..RouteInfo::of::<M>(options, concurrent)
@@ -187,8 +196,7 @@ impl<C: 'static> Routes<C> {
         options: StreamOptions,
         handler: fn(&mut C, Item<T>, &Ctx<C>),
     ) {
-        self.streams
-            .push(StreamRoute::in_place(stream, options, handler));
+        self.push_stream(StreamRoute::in_place(stream, options, handler));
     }
 
     /// Adds a handler of a stream's items that may wait: the component's queue waits with it.
@@ -198,8 +206,7 @@ impl<C: 'static> Routes<C> {
         options: StreamOptions,
         handler: for<'a> fn(&'a mut C, Item<T>, &'a Ctx<C>) -> LocalBoxFuture<'a, ()>,
     ) {
-        self.streams
-            .push(StreamRoute::owning(stream, options, handler));
+        self.push_stream(StreamRoute::owning(stream, options, handler));
     }
 
     /// Adds a handler of a stream's items that is given its errors as well, such as that it was cut
@@ -210,8 +217,7 @@ impl<C: 'static> Routes<C> {
         options: StreamOptions,
         handler: fn(&mut C, Heard<T>, &Ctx<C>),
     ) {
-        self.streams
-            .push(StreamRoute::in_place_hearing(stream, options, handler));
+        self.push_stream(StreamRoute::in_place_hearing(stream, options, handler));
     }
 
     /// Adds a handler of a stream's items and errors that may wait.
@@ -221,8 +227,51 @@ impl<C: 'static> Routes<C> {
         options: StreamOptions,
         handler: for<'a> fn(&'a mut C, Heard<T>, &'a Ctx<C>) -> LocalBoxFuture<'a, ()>,
     ) {
-        self.streams
-            .push(StreamRoute::owning_hearing(stream, options, handler));
+        self.push_stream(StreamRoute::owning_hearing(stream, options, handler));
+    }
+
+    /// The handler that was added last expects input: if none comes for so long, `missed` is a turn
+    /// of the component, once until input comes again. Without a handler this does nothing.
+    ///
+    /// [`handler`](crate::handler) says what counts as input, and before what it goes.
+    pub fn expect_every(&mut self, every: Duration, missed: fn(&mut C, &Ctx<C>)) {
+        self.expect(every, Missed::InPlace(missed));
+    }
+
+    /// The same for one that may wait: the component's queue waits with it.
+    pub fn expect_every_async(
+        &mut self,
+        every: Duration,
+        missed: for<'a> fn(&'a mut C, &'a Ctx<C>) -> LocalBoxFuture<'a, ()>,
+    ) {
+        let missed: MissedAsync<C> = missed;
+        self.expect(every, Missed::Owning(missed));
+    }
+
+    fn expect(&mut self, every: Duration, missed: Missed<C>) {
+        let Some(source) = self.last else { return };
+        match source {
+            Source::Message(at) => {
+                let info = &mut self.entries[at].info;
+                let what = info.name.to_owned();
+                info.input = Some(self.expects.add(source, every, missed, what));
+            }
+            Source::Stream(at) => {
+                let route = &mut self.streams[at];
+                let what = route.stream.clone();
+                route.input = Some(self.expects.add(source, every, missed, what));
+            }
+        }
+    }
+
+    fn push(&mut self, route: Route<C>) {
+        self.last = Some(Source::Message(self.entries.len()));
+        self.entries.push(route);
+    }
+
+    fn push_stream(&mut self, route: StreamRoute<C>) {
+        self.last = Some(Source::Stream(self.streams.len()));
+        self.streams.push(route);
     }
 
     /// What keeps the component from being served, if anything does.
@@ -251,6 +300,7 @@ impl RouteInfo {
             schemas: Schemas::of::<M>,
             ledger: Arc::default(),
             misbuilt: Arc::default(),
+            input: None,
         }
     }
 }

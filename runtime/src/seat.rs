@@ -127,6 +127,16 @@ impl Seat {
         self.turn == Turn::Begun
     }
 
+    /// Its handler is given the message.
+    #[inline]
+    pub(crate) fn is_taken(&self) {
+        if let Some(input) = &self.info().input
+            && input.is_taken()
+        {
+            self.hosted.mailbox.wake();
+        }
+    }
+
     /// Whether the asker went away.
     pub(crate) fn is_gone(&self) -> bool {
         self.ask.is_some_and(|key| self.hosted.mailbox.is_gone(key))

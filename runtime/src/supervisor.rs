@@ -23,6 +23,7 @@ use crate::{
     component::HookError,
     contain::{self, Panicked},
     context::{Ctx, Shared},
+    expect::{self, Missed},
     hosted::{Hosted, Order, Status, refuse_stopped},
     mailbox::Next,
     restart::Restarts,
@@ -131,6 +132,7 @@ impl<C: 'static> Supervisor<C> {
                             self.phase = Phase::Idle;
                             self.hosted.set_status(Status::Running);
                             self.begin_streams();
+                            self.routes.expects.begin(&self.shared);
                             if let Some(started) = self.started.take() {
                                 drop(started.send(Ok(())));
                             }
@@ -159,6 +161,8 @@ impl<C: 'static> Supervisor<C> {
                         control.interrupt(Interrupt::Stop);
                     } else if urgent_waits && !*urgent {
                         control.interrupt(Interrupt::Urgent);
+                    } else if !*urgent && self.routes.expects.is_missed(self.streams.as_ref()) {
+                        control.interrupt(Interrupt::Missed);
                     } else if std::mem::take(&mut burst.polled) {
                         return Poll::Pending;
                     }
@@ -267,6 +271,7 @@ impl<C: 'static> Supervisor<C> {
 
     fn rest(&mut self, why: &str) {
         self.state = None;
+        self.routes.expects.end();
         self.shared.tasks.borrow_mut().abort_all();
         let turns = std::mem::take(&mut *self.shared.turns.borrow_mut());
         if let Err(panicked) = contain::catch(|| drop(turns)) {
@@ -297,6 +302,12 @@ impl<C: 'static> Supervisor<C> {
             self.stop();
             return Poll::Ready(());
         }
+        // Before urgent messages too: it is once for each silence, and in order of time, for the
+        // message that ends the silence may be an urgent one.
+        if self.routes.expects.is_missed(self.streams.as_ref()) {
+            self.missed(burst);
+            return Poll::Ready(());
+        }
         // Timers go before ordinary messages, or a full queue would hold them up; urgent ones first.
         let due = !self.shared.turns.borrow().is_empty();
         let items = self.is_items_turn && self.has_items();
@@ -317,6 +328,10 @@ impl<C: 'static> Supervisor<C> {
                 }
             }
             Next::Nothing if items || self.has_items() => {
+                let expects = &mut self.routes.expects;
+                if expects.is_missed_before_item(self.streams.as_ref()) {
+                    return Poll::Ready(());
+                }
                 self.is_items_turn = false;
                 self.item(burst, cx);
             }
@@ -417,6 +432,21 @@ impl<C: 'static> Supervisor<C> {
         }
     }
 
+    /// A turn on input that is missed. It is urgent: nothing interrupts it.
+    fn missed(&mut self, burst: &mut Burst) {
+        match self.routes.expects.take() {
+            Some(Missed::InPlace(missed)) => self.local(Box::new(missed)),
+            Some(Missed::Owning(missed)) => {
+                let state = self.state.take().expect("an idle component has its state");
+                let control = Rc::new(Control::default());
+                let turn = expect::turn(missed, state, self.shared.clone(), control.clone());
+                burst.polled = false;
+                self.phase = Phase::Running(turn, control, true);
+            }
+            None => {}
+        }
+    }
+
     fn turned(&mut self, end: TurnEnd<C>) {
         match end.panicked {
             None => self.state = Some(end.state),
@@ -442,6 +472,7 @@ impl<C: 'static> Supervisor<C> {
     }
 
     fn stop(&mut self) {
+        self.routes.expects.end();
         self.hosted.set_status(Status::Stopping);
         self.phase = match self.state.take() {
             Some(state) => Phase::Stopping(self.life.stop(state, self.shared.clone())),

@@ -45,6 +45,8 @@ pub(crate) struct Control {
 pub(crate) enum Interrupt {
     /// An urgent message waits.
     Urgent,
+    /// Input that is expected is missed.
+    Missed,
     /// The component must stop now.
     Stop,
 }
@@ -241,6 +243,13 @@ fn settle<R: crate::Data>(end: End<R>, to: ReplyTo<R>) -> Option<Panicked> {
                 "an urgent message went first",
             ));
         }
+        End::Interrupted(Interrupt::Missed) => {
+            to.fail(failure(
+                Code::Interrupted,
+                true,
+                "input that its component expects was missed, and that went first",
+            ));
+        }
         End::Interrupted(Interrupt::Stop) => {
             to.fail(failure(
                 Code::Stopped,
@@ -328,7 +337,7 @@ pub(crate) const NO_DEADLINE: std::time::Duration =
 
 /// A message of which only the head is known: what a hook's own asks inherit.
 impl<C> Shared<C> {
-    fn own_head(&self) -> Head {
+    pub(crate) fn own_head(&self) -> Head {
         Head {
             sender: None,
             sender_node: self.node.id(),

@@ -2,7 +2,7 @@
 
 use quote::ToTokens;
 use syn::{
-    FnArg, Lifetime, PathArguments, Type,
+    FnArg, Lifetime, PathArguments, Signature, Type,
     visit::{self, Visit},
 };
 
@@ -29,6 +29,7 @@ pub(crate) fn check(component: &Component, mistakes: &mut Mistakes) {
     check_hooks("on_start", &component.on_start, mistakes);
     check_hooks("on_stop", &component.on_stop, mistakes);
     check_stop_replies(component, mistakes);
+    check_missed(component, mistakes);
 }
 
 fn check_trait(component: &Component, mistakes: &mut Mistakes) {
@@ -131,21 +132,26 @@ fn check_hooks(name: &str, hooks: &[Hook], mistakes: &mut Mistakes) {
 
 fn check_hook(name: &str, hook: &Hook, mistakes: &mut Mistakes) {
     check::check_signature(&hook.sig, "hook", mistakes);
-    match hook.sig.receiver() {
+    check_parameters(&format!("an `{name}` hook"), &hook.sig, mistakes);
+}
+
+/// What holds for every function that is called with the state and perhaps the context.
+fn check_parameters(what: &str, sig: &Signature, mistakes: &mut Mistakes) {
+    match sig.receiver() {
         Some(receiver) if matches!(access(receiver), Access::Borrowed) => {}
         Some(receiver) => mistakes.push(
             receiver,
-            format!("an `{name}` hook borrows the component's state: write `&mut self`"),
+            format!("{what} borrows the component's state: write `&mut self`"),
         ),
         None => mistakes.push(
-            &hook.sig.ident,
+            &sig.ident,
             format!(
-                "an `{name}` hook gets the component's state: write `fn {}(&mut self)`",
-                hook.sig.ident
+                "{what} gets the component's state: write `fn {}(&mut self)`",
+                sig.ident
             ),
         ),
     }
-    let typed = hook.sig.inputs.iter().filter_map(|input| match input {
+    let typed = sig.inputs.iter().filter_map(|input| match input {
         FnArg::Typed(param) => Some(param),
         FnArg::Receiver(_) => None,
     });
@@ -156,8 +162,37 @@ fn check_hook(name: &str, hook: &Hook, mistakes: &mut Mistakes) {
         if index > 0 || !shared || !whole {
             mistakes.push(
                 param,
-                format!("an `{name}` hook takes nothing beside its state, or `ctx: &Ctx<Self>`"),
+                format!("{what} takes nothing beside its state, or `ctx: &Ctx<Self>`"),
             );
+        }
+    }
+}
+
+// Where the block doesn't have it, the compiler knows whether there is one elsewhere.
+fn check_missed(component: &Component, mistakes: &mut Mistakes) {
+    let mut seen: Vec<&Signature> = Vec::new();
+    for handler in &component.handlers {
+        let Some((_, missed)) = &handler.options.missed else {
+            continue;
+        };
+        let Some(sig) = component.sig(missed) else {
+            continue;
+        };
+        // Two handlers may share one: its mistakes are told once.
+        if seen.iter().any(|other| other.ident == sig.ident) {
+            continue;
+        }
+        seen.push(sig);
+        let what = "what is called when input is missed";
+        check::check_signature(sig, "method that is called when input is missed", mistakes);
+        check_parameters(what, sig, mistakes);
+        match model::returned(&sig.output) {
+            None => {}
+            Some(Type::Tuple(unit)) if unit.elems.is_empty() => {}
+            Some(ty) => mistakes.push(
+                ty,
+                format!("nobody hears what `{missed}` returns: log it, and return nothing"),
+            ),
         }
     }
 }

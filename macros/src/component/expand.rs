@@ -8,6 +8,7 @@ use super::model::{Component, Hook};
 use crate::diag::at;
 use crate::handler::{
     expand::return_span,
+    expect::duration,
     model::Handler,
     stream::{Taken, taken},
 };
@@ -18,7 +19,11 @@ pub(crate) fn expand(component: &Component) -> TokenStream {
     let (impl_generics, _, where_clause) = generics.split_for_impl();
     let state = &item.self_ty;
     let groups = &component.groups.0;
-    let routes = component.handlers.iter().filter_map(route);
+    let routes = component.handlers.iter().map(|handler| {
+        let expected = expected(component, handler);
+        // What expects something is what was added last.
+        route(handler).map(|route| quote!(#route #expected))
+    });
     let on_start = component.on_start.first().map(on_start);
     let on_stop = component.on_stop.first().map(on_stop);
     let handlers = component
@@ -64,6 +69,35 @@ fn route(handler: &Handler) -> Option<TokenStream> {
     Some(quote! {
         #(#cfgs)*
         routes.add_function::<#message, _, _>(#options, |msg, #ctx| async move { #reply });
+    })
+}
+
+/// The statement that says what the handler that was listed last expects.
+fn expected(component: &Component, handler: &Handler) -> Option<TokenStream> {
+    let (_, every) = handler.options.expect_every.as_ref()?;
+    let (_, missed) = handler.options.missed.as_ref()?;
+    let nanos = duration(&every.value()).ok()?;
+    let cfgs = &handler.cfgs;
+    let sig = component.sig(missed);
+    let (context, name) = match sig {
+        Some(sig) if sig.inputs.len() > 1 => (Some(quote!(, ctx)), quote!(ctx)),
+        _ => (None, quote!(_ctx)),
+    };
+    // Where there is no such method, it is said of the name that was given.
+    let call = quote_spanned!(missed.span()=> Self::#missed(state #context));
+    let every = quote!(::core::time::Duration::from_nanos(#nanos));
+    Some(if sig.is_some_and(|sig| sig.asyncness.is_some()) {
+        quote! {
+            #(#cfgs)*
+            routes.expect_every_async(#every, |state, #name| {
+                ::std::boxed::Box::pin(async move { #call.await })
+            });
+        }
+    } else {
+        quote! {
+            #(#cfgs)*
+            routes.expect_every(#every, |state, #name| #call);
+        }
     })
 }
 

@@ -1,6 +1,6 @@
 //! A component's impl block, as the user wrote it.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use syn::{Attribute, ImplItem, ImplItemFn, ItemImpl, Meta, Signature, parse_quote};
 
 use super::args::Groups;
@@ -20,6 +20,8 @@ pub(crate) struct Component {
     pub(crate) handlers: Vec<Handler>,
     pub(crate) on_start: Vec<Hook>,
     pub(crate) on_stop: Vec<Hook>,
+    /// Of all functions in the block.
+    pub(crate) sigs: Vec<Signature>,
 }
 
 /// A method that runs before the first message, or after the last.
@@ -58,6 +60,7 @@ pub(crate) fn parse(
         handlers: Vec::new(),
         on_start: Vec::new(),
         on_stop: Vec::new(),
+        sigs: Vec::new(),
     };
     let mut items = std::mem::take(&mut component.item.items);
     for item in &mut items {
@@ -70,7 +73,13 @@ pub(crate) fn parse(
 }
 
 impl Component {
+    /// A function of the block.
+    pub(crate) fn sig(&self, name: &Ident) -> Option<&Signature> {
+        self.sigs.iter().find(|sig| sig.ident == *name)
+    }
+
     fn read(&mut self, function: &mut ImplItemFn, mistakes: &mut Mistakes) {
+        self.sigs.push(function.sig.clone());
         let marks: Vec<_> = function
             .attrs
             .extract_if(.., |it| mark(it).is_some())

@@ -1,4 +1,5 @@
-//! The options of `#[botzilla::handler(broadcast, urgent, abort)]`, and those of a stream's handler.
+//! The options of `#[botzilla::handler(broadcast, urgent, abort)]`, those of a stream's handler, and
+//! what either expects.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -20,6 +21,8 @@ const OPTIONS: &[Known] = &[
     known("at_most", "at_most = 5.0"),
     known("keep_last", "keep_last = 1"),
     known("resubscribe", "resubscribe = false"),
+    known("expect_every", "expect_every = \"200ms\""),
+    known("missed", "missed = stop_motors"),
 ];
 
 const fn known(key: &'static str, usage: &'static str) -> Known {
@@ -35,6 +38,10 @@ pub(crate) struct Options {
     pub(crate) stream: Option<LitStr>,
     /// Those of a stream's handler, with their values.
     pub(crate) settings: Vec<Setting>,
+    /// How long its input may be silent, with the key.
+    pub(crate) expect_every: Option<(Ident, LitStr)>,
+    /// The method that is called then, with the key.
+    pub(crate) missed: Option<(Ident, Ident)>,
 }
 
 /// How a handler's stream is subscribed to.
@@ -101,6 +108,14 @@ pub(crate) fn parse(tokens: TokenStream, mistakes: &mut Mistakes) -> Options {
                 set(Some(Lit::Bool(input.parse::<LitBool>()?)));
             }
             "reliable" => set(None),
+            "expect_every" => {
+                input.parse::<Token![=]>()?;
+                options.expect_every = Some((key.clone(), input.parse()?));
+            }
+            "missed" => {
+                input.parse::<Token![=]>()?;
+                options.missed = Some((key.clone(), input.parse()?));
+            }
             _ => options.flags.push(key.clone()),
         }
         Ok(())

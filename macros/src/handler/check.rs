@@ -4,6 +4,7 @@ use quote::ToTokens;
 use syn::{GenericParam, Safety, Signature, Type};
 
 use super::{
+    expect,
     model::{Access, Handler, access, context_arguments, returned},
     stream,
 };
@@ -30,6 +31,7 @@ pub(crate) fn check(handler: &Handler, place: Place, mistakes: &mut Mistakes) {
     check_options(handler, place, mistakes);
     check_signature(&handler.sig, "handler", mistakes);
     stream::check(handler, place, mistakes);
+    expect::check(&handler.options, place, mistakes);
     if handler.options.stream.is_none() {
         check_reply(handler, mistakes);
     }

@@ -19,6 +19,7 @@ use crate::{
     call::Head,
     contain::{self, Panicked},
     context::Shared,
+    expect::Input,
     hosted::Hosted,
     turn::{Control, NO_DEADLINE, OwningTurn, TurnEnd, contained},
 };
@@ -95,6 +96,9 @@ pub(crate) struct StreamRoute<C> {
     selector: Result<Selector, String>,
     wish: Wish,
     pub(crate) run: StreamRun<C>,
+    pub(crate) stream: String,
+    /// When an item came last, if they are expected.
+    pub(crate) input: Option<Arc<Input>>,
 }
 
 pub(crate) enum StreamRun<C> {
@@ -112,6 +116,7 @@ pub(crate) type Heard<T> = Result<Item<T>, StreamError>;
 pub(crate) struct Came {
     inbox: Arc<Inbox>,
     what: Popped,
+    input: Option<Arc<Input>>,
 }
 
 impl<C: 'static> StreamRoute<C> {
@@ -241,6 +246,8 @@ impl<C: 'static> StreamRoute<C> {
             selector,
             wish,
             run,
+            stream: stream.to_owned(),
+            input: None,
         }
     }
 
@@ -256,7 +263,7 @@ fn take<C: 'static, T: Data + Sync>(
     came: Came,
     shared: &Rc<Shared<C>>,
 ) -> Option<(Heard<T>, Head)> {
-    let Came { inbox, what } = came;
+    let Came { inbox, what, input } = came;
     let item = match what {
         Popped::Item(entry) => open::<T>(&inbox, entry, decode_typed, shared.limits()),
         Popped::Error(error) => Err(error),
@@ -269,6 +276,13 @@ fn take<C: 'static, T: Data + Sync>(
         }
         Err(_) => (None, shared.node.id()),
     };
+    // That there was an error, such as that it was cut off, is no input.
+    if item.is_ok()
+        && let Some(input) = input
+        && input.is_taken()
+    {
+        shared.hosted.mailbox.wake();
+    }
     let head = Head {
         sender,
         sender_node,
@@ -298,6 +312,7 @@ async fn drive(
 /// The subscriptions of a component's handlers.
 pub(crate) struct Streams {
     inboxes: Vec<Arc<Inbox>>,
+    inputs: Vec<Option<Arc<Input>>>,
     /// Whose turn it is.
     next: usize,
     waker: std::task::Waker,
@@ -326,6 +341,7 @@ impl Streams {
         });
         Self {
             inboxes: inboxes.collect(),
+            inputs: routes.iter().map(|route| route.input.clone()).collect(),
             next: 0,
             waker: Arc::new(Doorbell(hosted.clone())).into(),
             hosted: hosted.clone(),
@@ -339,6 +355,11 @@ impl Streams {
         self.inboxes.iter().fold(false, ready)
     }
 
+    /// When the oldest and the newest of the items that wait for a handler were published.
+    pub(crate) fn waiting(&self, handler: usize) -> Option<(Instant, Instant)> {
+        self.inboxes.get(handler)?.waiting()
+    }
+
     /// The next item or error, and which handler's it is.
     pub(crate) fn pop(&mut self) -> Option<(usize, Came)> {
         let count = self.inboxes.len();
@@ -349,7 +370,8 @@ impl Streams {
             if let Some(what) = popped {
                 self.next = at + 1;
                 let inbox = Arc::clone(inbox);
-                return Some((at, Came { inbox, what }));
+                let input = self.inputs.get(at).cloned().flatten();
+                return Some((at, Came { inbox, what, input }));
             }
         }
         None

@@ -391,6 +391,19 @@ impl Inbox {
         }
     }
 
+    /// When the oldest and the newest of the items that wait were published, if any wait.
+    pub(crate) fn waiting(&self) -> Option<(Instant, Instant)> {
+        if self.ready.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let state = self.state.lock();
+        let queues = state.tracks.values().map(|track| &track.queue);
+        let spans = queues.filter_map(|queue| Some((queue.front()?, queue.back()?)));
+        spans
+            .map(|(oldest, newest)| (oldest.published, newest.published))
+            .reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))
+    }
+
     /// Whether something is there; if not, the waker is told when something is.
     pub(crate) fn is_ready(&self, waker: &Waker) -> bool {
         if self.ready.load(Ordering::Acquire) > 0 {
