@@ -181,6 +181,7 @@ pub use botzilla_macros::component;
 /// | `broadcast` | broadcasts reach it too |
 /// | `urgent` | it goes before all that waits, and drops an async handler that is running |
 /// | `abort` | dropped at its next await when its caller no longer waits; only for async ones |
+/// | `expect_every = "200ms", missed = stop_motors` | what is done when no message comes; see below |
 ///
 /// # On a stream
 ///
@@ -217,6 +218,54 @@ pub use botzilla_macros::component;
 /// | `at_most = 5.0` | so many a second; the others are left out by the publisher |
 /// | `keep_last = 1` | so many of before the subscription, as far as the publisher keeps them |
 /// | `resubscribe = false` | once it was cut off, that was all |
+/// | `expect_every = "200ms", missed = stop_motors` | what is done when no item comes; see below |
+///
+/// # Input that is expected
+///
+/// A handler with `self` or without, of a message or of a stream, may expect input: if it is silent for
+/// as long as `expect_every` says (`ms`, `s` or `min`; 1 ms to 24 hours), the method that `missed` names
+/// is a turn of the component. It takes `&mut self` or `&self`, and `ctx: &Ctx<Self>` if it likes; it is
+/// sync or async, and stands in the same block.
+///
+/// ```
+/// use botzilla::prelude::*;
+///
+/// # #[botzilla::message]
+/// # pub struct SetVelocity { linear_mps: f64 }
+/// # #[botzilla::data]
+/// # pub struct Scan { ranges_m: Vec<f32> }
+/// # #[derive(Default)] struct Drive { linear_mps: f64 }
+/// #[botzilla::component]
+/// impl Drive {
+///     #[botzilla::handler(expect_every = "200ms", missed = stop_motors)]
+///     fn set_velocity(&mut self, msg: SetVelocity) {
+///         self.linear_mps = msg.linear_mps;
+///     }
+///
+///     #[botzilla::handler(stream = "lidar/scan", expect_every = "1.5s", missed = stop_motors)]
+///     fn on_scan(&mut self, _: &Scan) {}
+///
+///     fn stop_motors(&mut self) {
+///         self.linear_mps = 0.0;
+///     }
+/// }
+/// ```
+///
+/// - It runs **once for each silence**, and again after input has come back. The time begins when the
+///   component is served (`on_start` is done, and after each restart anew), and ends when it is told to
+///   stop.
+/// - What counts is a message or an item that the handler is given, whoever sends it, or that waits for
+///   its turn. What is refused before its handler runs (it can't be read, it was cancelled, its time was
+///   over) doesn't, nor does a stream's error: a publisher that died is silent. A caller that waits for
+///   its reply sends nothing meanwhile, so a handler that takes longer than `expect_every` is missed.
+/// - It goes **before all that waits**, urgent messages too, and drops an async handler that is running at
+///   its next await (its caller gets `Interrupted`), but not one that is urgent. Nothing interrupts it but
+///   the component's end. A handler that blocks its thread holds it up.
+/// - A silence that the component couldn't see, because its thread or its process stood still, is told
+///   once, before the message that ended it.
+/// - A panic in it is a panic of the component.
+///
+/// The clock is a monotonic one; a silence is seen up to 4 ms late, never early.
 ///
 /// # Replies
 ///

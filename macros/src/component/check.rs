@@ -172,7 +172,7 @@ fn check_parameters(what: &str, sig: &Signature, mistakes: &mut Mistakes) {
 fn check_missed(component: &Component, mistakes: &mut Mistakes) {
     let mut seen: Vec<&Signature> = Vec::new();
     for handler in &component.handlers {
-        let Some((_, missed)) = &handler.options.missed else {
+        let Some((_, Some(missed))) = &handler.options.missed else {
             continue;
         };
         let Some(sig) = component.sig(missed) else {

@@ -74,8 +74,8 @@ fn route(handler: &Handler) -> Option<TokenStream> {
 
 /// The statement that says what the handler that was listed last expects.
 fn expected(component: &Component, handler: &Handler) -> Option<TokenStream> {
-    let (_, every) = handler.options.expect_every.as_ref()?;
-    let (_, missed) = handler.options.missed.as_ref()?;
+    let every = handler.options.expect_every.as_ref()?.1.as_ref()?;
+    let missed = handler.options.missed.as_ref()?.1.as_ref()?;
     let nanos = duration(&every.value()).ok()?;
     let cfgs = &handler.cfgs;
     let sig = component.sig(missed);

@@ -38,10 +38,10 @@ pub(crate) struct Options {
     pub(crate) stream: Option<LitStr>,
     /// Those of a stream's handler, with their values.
     pub(crate) settings: Vec<Setting>,
-    /// How long its input may be silent, with the key.
-    pub(crate) expect_every: Option<(Ident, LitStr)>,
-    /// The method that is called then, with the key.
-    pub(crate) missed: Option<(Ident, Ident)>,
+    /// How long its input may be silent, with the key; nothing if that couldn't be read.
+    pub(crate) expect_every: Option<(Ident, Option<LitStr>)>,
+    /// The method that is called then, likewise.
+    pub(crate) missed: Option<(Ident, Option<Ident>)>,
 }
 
 /// How a handler's stream is subscribed to.
@@ -109,12 +109,14 @@ pub(crate) fn parse(tokens: TokenStream, mistakes: &mut Mistakes) -> Options {
             }
             "reliable" => set(None),
             "expect_every" => {
+                let (_, every) = options.expect_every.insert((key.clone(), None));
                 input.parse::<Token![=]>()?;
-                options.expect_every = Some((key.clone(), input.parse()?));
+                *every = Some(input.parse()?);
             }
             "missed" => {
+                let (_, missed) = options.missed.insert((key.clone(), None));
                 input.parse::<Token![=]>()?;
-                options.missed = Some((key.clone(), input.parse()?));
+                *missed = Some(input.parse()?);
             }
             _ => options.flags.push(key.clone()),
         }

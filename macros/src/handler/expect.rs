@@ -37,7 +37,7 @@ pub(crate) fn check(options: &Options, place: Place, mistakes: &mut Mistakes) {
         ),
         _ => {}
     }
-    if let Some((_, every)) = &options.expect_every
+    if let Some((_, Some(every))) = &options.expect_every
         && let Err(text) = duration(&every.value())
     {
         mistakes.push(every, text);

@@ -292,6 +292,16 @@ fn a_stream_handlers_mistakes_are_named() {
         ),
         (quote!(stream = "a/b", latest = 1, depth = 2), "leave one"),
         (quote!(latest = 1), "`stream = \"component/stream\"`"),
+        (quote!(stream = "a/b", expect_every = "1s"), "`missed = "),
+        (quote!(stream = "a/b", missed = halt), "`expect_every = "),
+        (
+            quote!(stream = "a/b", missed = halt, expect_every = "1"),
+            "no unit",
+        ),
+        (
+            quote!(stream = "a/b", missed = "halt", expect_every = "1s"),
+            "write `missed = stop_motors`",
+        ),
     ] {
         let found = stream(options.clone(), &plain);
         assert_eq!(found.len(), 1, "{options}: {found:?}");

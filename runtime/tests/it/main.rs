@@ -14,6 +14,7 @@ mod load;
 mod local;
 mod mended_threads;
 mod misbehave;
+mod missed_input;
 mod parts;
 mod reach;
 mod remote;

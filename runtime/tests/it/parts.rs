@@ -29,6 +29,7 @@ pub(crate) async fn spawn(node: &Node, part: &str) {
         }
         "feed" => node.spawn(name, streams_parts::Feed::default).await,
         "taker" => node.spawn(name, streams_parts::Taker::default).await,
+        "told" => node.spawn(name, crate::missed_input::Told::default).await,
         other => panic!("no part {other}"),
     }
     .unwrap();

@@ -64,13 +64,24 @@ impl<S: Default> Drive<S> {
         self.count = 0;
     }
 
-    #[botzilla::handler(broadcast, urgent)]
+    // What is called when it is missed may be a hook too.
+    #[botzilla::handler(broadcast, urgent, expect_every = "1.5s", missed = stopped)]
     fn stop(&mut self, _: Stop) {
         self.count = 0;
     }
 
+    fn no_mode(&self, ctx: &botzilla::Ctx<Self>) {
+        let _ = (ctx, self.count);
+    }
+
+    async fn no_path(&mut self) {
+        self.count = 0;
+    }
+
+    async fn no_count(&self, _: &botzilla::Ctx<Self>) {}
+
     /// Sync, with the context.
-    #[botzilla::handler]
+    #[botzilla::handler(expect_every = "200ms", missed = no_mode)]
     pub fn mode(&self, msg: Mode, ctx: &botzilla::Ctx<Self>) {
         let _ = (ctx, self.count);
         match msg {
@@ -79,7 +90,7 @@ impl<S: Default> Drive<S> {
         }
     }
 
-    #[botzilla::handler(abort)]
+    #[botzilla::handler(missed = no_path, abort, expect_every = "2min")]
     async fn follow(
         &mut self,
         Follow { path }: Follow,
@@ -90,7 +101,7 @@ impl<S: Default> Drive<S> {
         Ok(Odometry { x_m: last.x, dirty: false })
     }
 
-    #[botzilla::handler]
+    #[botzilla::handler(expect_every = "1s", missed = no_count)]
     async fn count(msg: Count) -> u32 {
         msg.up_to
     }
@@ -118,7 +129,7 @@ impl Arm {
     fn mode(_: Mode) {}
 
     #[cfg(any())]
-    #[botzilla::handler]
+    #[botzilla::handler(expect_every = "1s", missed = missing)]
     async fn never(&mut self, _: Missing) {}
 }
 
