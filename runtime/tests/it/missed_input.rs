@@ -502,7 +502,7 @@ fn a_process_that_was_frozen_misses_its_input_once() {
                 }
             }
         };
-        let beats = tokio::spawn(beats);
+        let beats = actix_rt::spawn(beats);
         told.ask(Heartbeat {}).await.unwrap();
         let before = told.ask(Misses {}).await.unwrap();
         child.signal("STOP");
