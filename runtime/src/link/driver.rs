@@ -34,6 +34,11 @@ use crate::ticket::Ticket;
 /// Events and bytes of one poll, before others on the thread have their turn.
 const EVENTS: usize = 64;
 const BYTES: usize = 256 * 1024;
+/// A timer that is as late as this says that the thread stood still.
+const LATE: Duration = Duration::from_millis(250);
+/// What has waited in the socket meanwhile begins to be read within this, since the runtime may see to
+/// its timers before it looks at sockets, and has been read within four times as long.
+const CATCH_UP: Duration = Duration::from_millis(250);
 /// The read buffer grows to this.
 const READ_MAX: usize = 256 * 1024;
 /// What a peer may name as time left, at most; clocks overflow somewhere.
@@ -56,6 +61,7 @@ pub(super) struct Driver {
     now: Instant,
     /// When what is in `events` came.
     received_at: Instant,
+    stood_still: Option<StoodStill>,
     timer: Pin<Box<Sleep>>,
     /// Whether the timer knows our waker since it was last set.
     timer_armed: bool,
@@ -64,6 +70,15 @@ pub(super) struct Driver {
     idle_after: Duration,
     /// The other side closed: what is left to write is written, then it ends.
     closed: Option<End>,
+}
+
+/// This thread did nothing for a while, in which messages may have come.
+#[derive(Clone, Copy)]
+struct StoodStill {
+    time: Duration,
+    until: Instant,
+    /// What has come meanwhile is being read.
+    is_read: bool,
 }
 
 impl Driver {
@@ -87,6 +102,7 @@ impl Driver {
             routes: Vec::new(),
             now,
             received_at: now,
+            stood_still: None,
             timer,
             timer_armed: false,
             ping_every: limits.ping_every,
@@ -103,6 +119,7 @@ impl Driver {
             return Err(End::cut(REPLACED));
         }
         self.now = Instant::now();
+        self.mind_standstill();
         let more_in = self.take_in(cx)?;
         self.mind_time(cx)?;
         let more_out = self.put_out(cx)?;
@@ -129,16 +146,41 @@ impl Driver {
                 return Ok(true);
             }
             match self.pipe.read(cx) {
-                Poll::Pending => return Ok(false),
+                Poll::Pending => {
+                    self.stood_still.take_if(|still| still.is_read);
+                    return Ok(false);
+                }
                 Poll::Ready(count) => bytes = bytes.saturating_sub(count?),
             }
             self.receive()?;
         }
     }
 
+    /// A message's time goes by while this thread stands still, too: when it goes on, what is read
+    /// first counts as having come when the timer should have fired. So nothing is run that its
+    /// sender gave up long ago.
+    fn mind_standstill(&mut self) {
+        let due = self.timer.deadline().into_std();
+        let time = self.now.saturating_duration_since(due);
+        if time >= LATE {
+            self.stood_still = Some(StoodStill {
+                time,
+                until: self.now + CATCH_UP,
+                is_read: false,
+            });
+        }
+        self.stood_still.take_if(|still| self.now >= still.until);
+    }
+
     fn receive(&mut self) -> Result<(), End> {
         let now = self.now;
         self.received_at = now;
+        if let Some(still) = &mut self.stood_still {
+            self.received_at = now.checked_sub(still.time).unwrap_or(now);
+            if !std::mem::replace(&mut still.is_read, true) {
+                still.until = now + 4 * CATCH_UP;
+            }
+        }
         let mut state = self.link.lock();
         let Some(session) = &mut state.session else {
             return Err(End::cut(REPLACED));

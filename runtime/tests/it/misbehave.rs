@@ -399,6 +399,32 @@ fn who_blocks_the_node_s_thread_is_named_and_callers_elsewhere_keep_their_deadli
 }
 
 #[test]
+fn what_expired_while_its_node_stood_still_does_not_run_when_that_goes_on() {
+    run_apart(async {
+        let (_registry, host, other) = world::two().await;
+        let echo = host.spawn("echo", Echo::default).await.unwrap();
+        let (free, blocker) = blocker(&host, false).await;
+        let from_afar = found(&other, "echo").await;
+        assert_eq!(from_afar.ask(Ping { n: 0 }).await.unwrap(), 0);
+        let blocked = blocker.tell(Block).await.unwrap();
+        until(|| host.blocked().is_some()).await;
+        // A tell: an ask that has expired is cancelled besides.
+        let told = from_afar.tell(Ping { n: 1 });
+        let told = told.within(Duration::from_millis(200)).await.unwrap();
+        // A connection looks at the clock each second: it is to see that it comes late.
+        tokio::time::sleep(Duration::from_millis(1_600)).await;
+        drop(free);
+        blocked.await.unwrap();
+        let late = told.await.unwrap_err();
+        assert!(matches!(late.reason(), Reason::Expired { .. }), "{late}");
+        assert!(!late.may_have_run(), "{late}");
+        assert_eq!(from_afar.ask(Ping { n: 2 }).await.unwrap(), 2);
+        assert_eq!(echo.ask(Seen).await.unwrap(), [0, 2]);
+        host.shutdown(SOON).await;
+    });
+}
+
+#[test]
 fn a_node_whose_thread_is_blocked_for_ever_still_shuts_down_and_says_by_whom() {
     run_apart(async {
         let node = in_process().await;
