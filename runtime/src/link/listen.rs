@@ -31,6 +31,10 @@ use super::{
 /// How long accepting pauses when the process or the system has run out of something.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// Connections that are accepted in one turn. Whoever they push out ends in a turn of his own: were all
+/// who wait accepted in one, they would hold descriptors beyond the bound, and the thread.
+const IN_A_ROW: u32 = 8;
+
 /// Connections that have not proven themselves. A newcomer pushes out the oldest, so silent ones
 /// keep nobody out for longer than a handshake takes.
 #[derive(Default)]
@@ -96,7 +100,7 @@ impl Unproven {
 
 /// Accepts until the links are gone or the task is aborted.
 pub(super) async fn accept_all(links: Weak<Links>, listener: TcpListener) {
-    let mut paused = false;
+    let (mut paused, mut in_a_row) = (false, 0);
     loop {
         let accepted = listener.accept().await;
         let Some(links) = links.upgrade() else { return };
@@ -106,6 +110,12 @@ pub(super) async fn accept_all(links: Weak<Links>, listener: TcpListener) {
                     tracing::info!("accepting connections again");
                 }
                 links.welcome(stream, address);
+                drop(links);
+                in_a_row += 1;
+                if in_a_row == IN_A_ROW {
+                    in_a_row = 0;
+                    tokio::task::yield_now().await;
+                }
             }
             Err(error) if is_of_one_connection(&error) => {
                 tracing::debug!(%error, "a connection ended before it was accepted");
