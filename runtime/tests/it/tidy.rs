@@ -224,6 +224,32 @@ fn every_verb_of_the_command_line_is_in_the_readme() {
 }
 
 #[test]
+fn every_scenario_that_breaks_something_has_a_row_in_the_table_of_faults() {
+    let table = text("docs/faults.md");
+    let mut scenarios = Vec::new();
+    for (_, source) in sources("registry/tests/chaos/scenarios") {
+        let names = source.split(" name: \"").skip(1);
+        scenarios.extend(names.map(|rest| rest.split('"').next().unwrap().to_owned()));
+    }
+    assert!(
+        scenarios.len() >= 20,
+        "they can't be read any more: {scenarios:?}"
+    );
+    let rows = table.lines().filter_map(|line| line.strip_suffix("` |"));
+    let rows: Vec<_> = rows.filter_map(|row| row.rsplit('`').next()).collect();
+    let mut missing: Vec<_> = scenarios
+        .iter()
+        .filter(|name| !rows.contains(&name.as_str()))
+        .map(|name| format!("{name}: no row in docs/faults.md"))
+        .collect();
+    let gone = rows
+        .iter()
+        .filter(|row| !scenarios.iter().any(|name| name == *row));
+    missing.extend(gone.map(|row| format!("{row}: no scenario in registry/tests/chaos")));
+    none(&missing, "bring these in step");
+}
+
+#[test]
 fn the_commands_of_the_readme_are_what_ci_runs() {
     let readme = text("README.md");
     let section = between(&readme, "\n## Two commands\n", "\n## ");
