@@ -314,6 +314,7 @@ fn refuse_all<S: Store>(table: &Table<S>, msg: &Register, reason: &str) -> Regis
     RegisterReply {
         epoch: table.epoch(),
         recovering: table.is_recovering(),
+        encrypted: false,
         results: results
             .map(|claim| botzilla::directory::messages::Registered {
                 name: claim.component.name.clone(),

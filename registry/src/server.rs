@@ -8,7 +8,8 @@ use std::{
 };
 
 use botzilla::{
-    Ctx, HookError, Later, Node, NodeConfig, REGISTRY_PORT, Replier, Result, ShutdownReport,
+    Ctx, HookError, Later, Node, NodeConfig, REGISTRY_PORT, Replier, Result, Security,
+    ShutdownReport,
     directory::messages::{
         Deregister, Dial, Introduce, IntroduceReply, Introduced, List, ListReply, REGISTRY,
         Register, RegisterReply, Resolve, ResolveReply, Watch, WatchReply,
@@ -207,6 +208,13 @@ impl Server {
     #[botzilla::handler]
     fn register(&mut self, msg: Register, ctx: &Ctx<Self>) -> Later<RegisterReply> {
         let (reply, later) = reply(ctx);
+        let encrypted = ctx.node().security() == Some(Security::Encrypted);
+        let reply = Box::new(move |answer: RegisterReply| {
+            reply(RegisterReply {
+                encrypted,
+                ..answer
+            });
+        });
         let now = Instant::now();
         let may_register = |name: &str| ctx.may_register(name);
         let table = self.desk.table();

@@ -2,6 +2,7 @@
 
 mod private;
 mod secrets;
+mod security;
 mod settings;
 
 use std::{
@@ -17,6 +18,7 @@ pub(crate) use self::secrets::SecretSource;
 use self::settings::{ENV_REGISTRY, positive};
 pub use self::{
     secrets::{SecretTexts, read_secret_file},
+    security::Security,
     settings::{LimitSettings, Settings},
 };
 use crate::{
@@ -48,6 +50,8 @@ pub struct NodeConfig {
     pub(crate) secret_source: SecretSource,
     /// Accepted besides, whatever the source has.
     pub(crate) also: Vec<Secret>,
+    /// None: what the other side requires.
+    pub(crate) security: Option<Security>,
     pub(crate) listen: String,
     pub(crate) advertise: Vec<String>,
     pub(crate) ask_time: Duration,
@@ -100,8 +104,8 @@ impl NodeConfig {
         Self::of(RegistryAt::Nowhere, Vec::new())
     }
 
-    /// A node that hosts the registry itself, with the secrets and the policy of settings that were read
-    /// before. What else is in them is for the robot's other nodes.
+    /// A node that hosts the registry itself, with the secrets, the policy and the security of settings
+    /// that were read before. What else is in them is for the robot's other nodes.
     ///
     /// # Errors
     ///
@@ -118,6 +122,7 @@ impl NodeConfig {
         let (keyring, source) = settings.secrets()?;
         let mut config = Self::with(registry, &keyring);
         config.secret_source = source;
+        config.security = settings.security;
         Ok(config)
     }
 
@@ -131,6 +136,7 @@ impl NodeConfig {
             secrets,
             secret_source: SecretSource::Given,
             also: Vec::new(),
+            security: None,
             listen: "[::]:0".to_owned(),
             advertise: Vec::new(),
             ask_time: Duration::from_secs(5),
@@ -142,7 +148,8 @@ impl NodeConfig {
     }
 
     /// From `BOTZILLA_REGISTRY`, `BOTZILLA_SECRET` (or `BOTZILLA_SECRET_FILE`), `BOTZILLA_LISTEN`,
-    /// `BOTZILLA_ADVERTISE`, `BOTZILLA_POLICY`; what they don't set, from the TOML file that `BOTZILLA_CONFIG` names,
+    /// `BOTZILLA_ADVERTISE`, `BOTZILLA_POLICY`, `BOTZILLA_SECURITY`; what they don't set, from the TOML file that
+    /// `BOTZILLA_CONFIG` names,
     /// or from `botzilla.toml` in the working directory.
     ///
     /// # Errors
@@ -208,6 +215,15 @@ impl NodeConfig {
                 format!("{bad:?} isn't an address; write host:port, for example robot.local:7001"),
             )),
         }
+    }
+
+    /// How connections are to be protected; by default as the other side or the registry requires. For
+    /// a registry, it is what its whole network requires: nodes that learn of it take nothing less from
+    /// then on, of each other too.
+    #[must_use]
+    pub fn security(mut self, security: Security) -> Self {
+        self.security = Some(security);
+        self
     }
 
     /// The address to listen on; default `[::]:0`: any free port on every interface, by IPv6 and IPv4

@@ -64,7 +64,9 @@ pub use crate::{
     ask::Ask,
     broadcast::{Broadcast, BroadcastFailure, BroadcastReport, Unreached},
     component::{Component, Handler, HookError},
-    config::{LimitSettings, NodeConfig, REGISTRY_PORT, SecretTexts, Settings, read_secret_file},
+    config::{
+        LimitSettings, NodeConfig, REGISTRY_PORT, SecretTexts, Security, Settings, read_secret_file,
+    },
     context::{Ctx, Task},
     counters::RouteReport,
     error::{CallError, ConfigError, Error, Reason, Result, SpawnError, StartError, TryTellError},

@@ -259,6 +259,8 @@ impl<S: Store> Table<S> {
             epoch: self.epoch(),
             recovering: self.is_recovering(),
             results,
+            // The table knows nothing of the network.
+            encrypted: false,
         }
     }
 

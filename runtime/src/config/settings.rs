@@ -9,6 +9,7 @@ use std::{
 use botzilla_wire::{Keyring, Limits};
 use serde::Deserialize;
 
+use super::Security;
 use super::{
     private::PrivateFile,
     secrets::{SecretSource, SecretTexts, read_file},
@@ -25,12 +26,14 @@ const ENV_SECRET_FILE: &str = "BOTZILLA_SECRET_FILE";
 const ENV_LISTEN: &str = "BOTZILLA_LISTEN";
 const ENV_ADVERTISE: &str = "BOTZILLA_ADVERTISE";
 const ENV_POLICY: &str = "BOTZILLA_POLICY";
+const ENV_SECURITY: &str = "BOTZILLA_SECURITY";
 
 /// The settings as written in a file or the environment; all optional.
 ///
 /// ```toml
 /// registry = "192.168.1.10:6985"
 /// secret_file = "/etc/botzilla/secret"   # or: secret = "bz1:..", or a list of several
+/// security = "noise"                     # encrypted; "hmac": authenticated alone
 /// listen = "[::]:7001"
 /// advertise = ["robot.local:7001"]
 /// policy = "/etc/botzilla/policy.toml"
@@ -52,6 +55,8 @@ pub struct Settings {
     pub secret: Option<SecretTexts>,
     /// A file with a secret on each line, the preferred one first, closed to other users of the machine.
     pub secret_file: Option<PathBuf>,
+    /// How connections are protected: `"hmac"` or `"noise"`; otherwise as others require.
+    pub security: Option<Security>,
     /// The address to listen on.
     pub listen: Option<String>,
     /// The addresses that others are told.
@@ -224,6 +229,11 @@ impl Settings {
             let secrets = SecretTexts::separated(&secret);
             (settings.secret, settings.secret_file) = (Some(secrets), None);
         }
+        if let Some(security) = variable(ENV_SECURITY)? {
+            let security = security.parse();
+            settings.security =
+                Some(security.map_err(|reason: String| ConfigError::new(ENV_SECURITY, reason))?);
+        }
         if let Some(listen) = variable(ENV_LISTEN)? {
             settings.listen = Some(listen);
         }
@@ -313,6 +323,7 @@ impl fmt::Debug for Settings {
             .field("registry", &self.registry)
             .field("secret", &self.secret)
             .field("secret_file", &self.secret_file)
+            .field("security", &self.security)
             .field("listen", &self.listen)
             .finish_non_exhaustive()
     }

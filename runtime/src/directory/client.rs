@@ -61,6 +61,9 @@ pub(crate) trait Home {
     /// One of the node's components lost the name that it had.
     fn name_lost(&self, name: &Name, why: &Refused);
 
+    /// The network requires that all connections are encrypted.
+    fn encryption_required(&self) {}
+
     /// Something changed about these names, elsewhere or here.
     fn changed(&self, names: &[Name]);
 }
@@ -372,6 +375,9 @@ impl Directory {
     async fn register<H: Home>(&self, home: &H, msg: Register) -> Result<(), Ended<H::Error>> {
         let within = ANSWER + Duration::from_millis(msg.wait_ms);
         let reply = home.ask(msg.clone(), within).await.map_err(Ended::Ask)?;
+        if reply.encrypted {
+            home.encryption_required();
+        }
         let now = Instant::now();
         let lost = {
             let mut own = self.own.lock();

@@ -65,6 +65,9 @@ pub struct RegisterReply {
     pub recovering: bool,
     /// One result for each claim, in the order of the claims.
     pub results: Vec<Registered>,
+    /// Every connection of the network has to be encrypted: the node takes no other from now on.
+    #[serde(default)]
+    pub encrypted: bool,
 }
 
 /// What became of one claim.

@@ -15,7 +15,7 @@ use botzilla_wire as wire;
 use parking_lot::{Mutex, MutexGuard};
 use wire::{
     code::CloseReason,
-    handshake::Established,
+    handshake::{Established, Mode},
     ident::{ConnectionId, NodeId},
     limits::Limits,
     session::Session,
@@ -40,6 +40,7 @@ pub(crate) struct Link {
     peer: NodeId,
     peer_address: SocketAddr,
     dialled: bool,
+    mode: Mode,
     key_id: Arc<str>,
     open: AtomicBool,
     kept: AtomicBool,
@@ -111,6 +112,7 @@ impl Link {
             peer: established.peer,
             peer_address,
             dialled: established.dialled,
+            mode: established.mode,
             key_id: established.key_id.as_str().into(),
             open: AtomicBool::new(true),
             kept: AtomicBool::new(kept),
@@ -175,6 +177,11 @@ impl Link {
     pub(crate) fn set_dialable(&self, is: bool) {
         let found = if is { DIALABLE } else { NOT_DIALABLE };
         self.dialable.store(found, Ordering::Relaxed);
+    }
+
+    /// How its records are protected.
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// Whether it still takes messages.

@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::net::TcpStream;
 use wire::{
     code::CloseReason,
-    handshake::Established,
+    handshake::{Established, Mode},
     ident::{ConnectionId, Lane, NodeId},
     limits::Limits,
     output::Output,
@@ -45,6 +45,8 @@ pub(crate) trait Connection: Send + Sync + 'static {
     fn peer_address(&self) -> SocketAddr;
     /// Whether this side dialled.
     fn dialled(&self) -> bool;
+    /// How its records are protected.
+    fn mode(&self) -> Mode;
     /// The id of the secret that both sides have proven to hold.
     fn key_id(&self) -> &Arc<str>;
     /// Whether it can still be used.
@@ -163,6 +165,10 @@ impl Connection for Link {
 
     fn dialled(&self) -> bool {
         Self::dialled(self)
+    }
+
+    fn mode(&self) -> Mode {
+        Self::mode(self)
     }
 
     fn key_id(&self) -> &Arc<str> {

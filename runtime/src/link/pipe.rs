@@ -130,6 +130,9 @@ impl Pipe {
             self.input = BytesMut::new();
             self.read_size = READ_MIN;
         }
+        if self.output.is_empty() {
+            self.output = Output::new();
+        }
     }
 
     /// Whether a record stays incomplete while next to nothing comes. A length that was altered to a

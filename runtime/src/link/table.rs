@@ -182,6 +182,14 @@ impl<C: Carrier> Links<C> {
         change(Arc::make_mut(&mut self.local.write()));
     }
 
+    pub(crate) fn drain_if(&self, is_meant: impl Fn(&C::Link) -> bool) {
+        for link in self.all() {
+            if is_meant(&link) {
+                link.drain();
+            }
+        }
+    }
+
     /// The connection to a node, if there is one that takes messages.
     pub(crate) fn current(&self, peer: NodeId) -> Option<Arc<C::Link>> {
         let table = self.table.lock();
@@ -326,6 +334,11 @@ impl<C: Carrier> Links<C> {
         let now = Instant::now();
         let local = self.local();
         let mut table = self.table.lock();
+        // Its handshake began before encryption was required. (Who requires it renews after that, under
+        // this lock: no other way gets past.)
+        if !self.local().modes.contains(&established.mode) {
+            return None;
+        }
         let entry = table.peers.entry(peer).or_default();
         let link = Arc::new(C::link(established, &local.limits, address, entry.kept));
         entry.current = Some(Arc::clone(&link));

@@ -68,6 +68,10 @@ impl Home for Node {
         }
     }
 
+    fn encryption_required(&self) {
+        self.inner().require_encryption();
+    }
+
     fn changed(&self, names: &[Name]) {
         self.inner().enforce_names(names);
         self.inner().moved();
@@ -115,7 +119,7 @@ impl Node {
                     let link = inner
                         .as_component(link, REGISTRY)
                         .map_err(|denied| denied.to_string())?;
-                    inner.links.keep(link.peer(), true);
+                    inner.reached_registry(&link);
                     return Ok(());
                 }
                 Err(error) => {

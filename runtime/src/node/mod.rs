@@ -8,6 +8,7 @@ mod listener;
 mod place;
 mod policy;
 mod reach;
+mod security;
 mod shutdown;
 mod spawn;
 mod start;

@@ -98,7 +98,7 @@ impl Node {
                 .await
                 .map_err(|error| not_connected(&error))?;
             let link = inner.as_component(link, name)?;
-            inner.links.keep(link.peer(), true);
+            inner.reached_registry(&link);
             return Ok(Place::There(link, None));
         }
         if let Some(id) = node_of_name(name) {

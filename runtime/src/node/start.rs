@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Inner, Node, Phase, listener};
 use crate::{
     Error, NodeConfig, Result, StartError,
-    config::RegistryAt,
+    config::{RegistryAt, Security},
     deadline::Deadlines,
     directory::Directory,
     link::{Host, Links, Settings},
@@ -44,6 +44,7 @@ pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Re
     }
     let mut local = Local::new(id, config.secrets.clone());
     local.limits = config.limits.clone();
+    local.modes = Security::modes(config.security);
     let directory = Arc::new(Directory::new());
     let policy = config.policy.as_ref();
     let guard = policy.map(|file| Guard::new(id, file, Arc::clone(&directory)));

@@ -6,6 +6,7 @@ mod callers;
 mod child;
 mod client;
 mod damage;
+mod encrypted;
 mod hostile;
 mod hostile_streams;
 mod kinds;

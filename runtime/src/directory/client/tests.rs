@@ -139,6 +139,7 @@ impl Registry {
             epoch: epoch_text(self.epoch),
             recovering: self.recovering,
             results,
+            encrypted: false,
         }
     }
 

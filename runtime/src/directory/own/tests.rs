@@ -21,6 +21,7 @@ fn answer(recovering: bool, epoch: &str, outcome: Outcome) -> RegisterReply {
     RegisterReply {
         epoch: epoch.into(),
         recovering,
+        encrypted: false,
         results: vec![Registered {
             name: "drive".into(),
             outcome,

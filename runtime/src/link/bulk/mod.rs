@@ -31,7 +31,7 @@ use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use wire::{
     code::{CloseReason, EndCode},
-    handshake::Established,
+    handshake::{Established, Mode},
     ident::{ConnectionId, Lane, NodeId},
     limits::Limits,
     output::Output,
@@ -55,6 +55,7 @@ pub(crate) struct BulkLink {
     peer: NodeId,
     peer_address: SocketAddr,
     dialled: bool,
+    mode: Mode,
     key_id: Arc<str>,
     payload_max: usize,
     /// Bytes of items that wait for the peer, over all its subscriptions.
@@ -154,6 +155,7 @@ impl BulkLink {
             peer: established.peer,
             peer_address,
             dialled: established.dialled,
+            mode: established.mode,
             key_id: established.key_id.as_str().into(),
             payload_max: established.peer_limits.payload,
             waiting: AtomicUsize::new(0),
@@ -163,6 +165,10 @@ impl BulkLink {
             last_heard: Mutex::new(now),
             session: Mutex::new(Some(Box::new(StreamSession::new(established, limits, now)))),
         }
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// The node on the other side.
@@ -241,6 +247,10 @@ impl Connection for BulkLink {
 
     fn dialled(&self) -> bool {
         self.dialled
+    }
+
+    fn mode(&self) -> Mode {
+        self.mode
     }
 
     fn key_id(&self) -> &Arc<str> {
