@@ -1,14 +1,14 @@
 //! Streams between two processes on loopback, beside plain TCP in the same run: interleaved rounds
 //! and their ratios, which is what to look at. Absolute figures mean little on a shared machine.
 //!
-//! `cargo bench --bench streams -- items`, `latency` or `rate` runs one part alone.
+//! `cargo bench --bench streams -- items`, `latency`, `rate` or `modes` runs one part alone.
 
 use std::{
     io,
     time::{Duration, Instant},
 };
 
-use botzilla::{ComponentRef, Node, Subscription};
+use botzilla::{ComponentRef, Node, Security, Subscription};
 use botzilla_benches::{
     botz, plain,
     process::{self, Cores, Server},
@@ -177,6 +177,47 @@ impl Sides {
     }
 }
 
+/// Authenticated and encrypted connections: items of 1 and 6 MiB, and asks of 64 B, one at a time.
+async fn modes() -> botzilla::Result<()> {
+    const ROUNDS: usize = 7;
+    let servers = [
+        process::serve("botzilla", Cores::Any)?,
+        process::serve("botzilla, noise", Cores::Any)?,
+    ];
+    let mut sides = Vec::new();
+    for (server, security) in servers.iter().zip([None, Some(Security::Encrypted)]) {
+        let (node, mirror) = botz::connect(&server.address).await?;
+        assert_eq!(node.security(), security, "as its registry requires");
+        sides.push((node, mirror));
+    }
+    println!("\nboth modes, medians of {ROUNDS} interleaved rounds");
+    head("hmac", "noise");
+    for (what, pixels, count) in ITEMS {
+        let Some(size) = pixels else { continue };
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..ROUNDS {
+            for ((node, _), times) in sides.iter().zip(&mut times) {
+                times.push(stream::transfer(node, pixels, count, 1).await?);
+            }
+        }
+        let amount = (count * size) as f64 / f64::from(1 << 20);
+        let [hmac, noise] = times.map(|mut times| amount / median(&mut times).as_secs_f64());
+        row(&format!("{what} to 1, MiB/s"), hmac, noise);
+    }
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for ((_, mirror), times) in sides.iter().zip(&mut times) {
+            times.extend(botz::asks(mirror, ASKS).await?);
+        }
+    }
+    times.iter_mut().for_each(|times| times.sort_unstable());
+    for (place, text) in [(0.5, "p50"), (0.99, "p99")] {
+        let [hmac, noise] = [0, 1].map(|side| quantile(&times[side], place) as f64 / 1e3);
+        row(&format!("ask 64 B {text}, us"), hmac, noise);
+    }
+    Ok(())
+}
+
 fn head(left: &str, right: &str) {
     println!("{:22} {left:>12} {right:>12} {:>8}", "", "ratio");
 }
@@ -196,6 +237,12 @@ async fn bench() -> botzilla::Result<()> {
         .filter(|arg| !arg.starts_with('-'))
         .collect();
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
+    if wanted("modes") {
+        modes().await?;
+    }
+    if parts.iter().all(|part| part == "modes") && !parts.is_empty() {
+        return Ok(());
+    }
     let sides = Sides::start().await?;
     if wanted("rate") {
         sides.rate().await?;
@@ -219,8 +266,10 @@ fn main() -> botzilla::Result<()> {
         return Ok(());
     };
     process::end_with_parent();
-    if role == "botzilla" {
-        return system.block_on(stream::serve());
+    match role.as_str() {
+        "botzilla" => return system.block_on(stream::serve(Security::Authenticated)),
+        "botzilla, noise" => return system.block_on(stream::serve(Security::Encrypted)),
+        _ => {}
     }
     system.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;

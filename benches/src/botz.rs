@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use botzilla::{CallError, prelude::*};
-use botzilla_registry::Registry;
+use botzilla::{CallError, Security, prelude::*};
+use botzilla_registry::{Registry, RunningRegistry};
 
 /// All benchmarks' secret.
 pub const SECRET: &str = "bz1:bench:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -67,16 +67,25 @@ impl Mirror {
 ///
 /// The node can't start.
 pub async fn serve() -> botzilla::Result<()> {
-    let registry = Registry::new("127.0.0.1:0", SECRET)?
-        .fresh()
-        .start()
-        .await?;
+    let registry = registry(Security::Authenticated).await?;
     registry.node().spawn("mirror", Mirror::default).await?;
     println!("{}", registry.address());
     std::future::pending().await
 }
 
-/// A node of this process, and the component in the other.
+/// A registry on a node of its own, whose network is protected so.
+///
+/// # Errors
+///
+/// The node can't start.
+pub async fn registry(security: Security) -> botzilla::Result<RunningRegistry> {
+    let node = NodeConfig::hosting_registry(SECRET)?;
+    let node = node.listen("127.0.0.1:0").security(security);
+    Registry::with(node).fresh().start().await
+}
+
+/// A node of this process, and the component in the other. How they are protected is as the registry
+/// requires.
 ///
 /// # Errors
 ///

@@ -9,8 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use botzilla::{Blob, PublishError, Subscription, prelude::*};
-use botzilla_registry::Registry;
+use botzilla::{Blob, PublishError, Security, Subscription, prelude::*};
 use bytes::{BufMut, BytesMut};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -18,7 +17,7 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use crate::botz::{Mirror, SECRET, State};
+use crate::botz::{self, Mirror, State};
 
 /// Until nobody listens any longer.
 pub const ENDLESS: u64 = u64::MAX;
@@ -116,16 +115,13 @@ async fn publish<T: botzilla::Data + Sync>(
     }
 }
 
-/// Serves a registry, a [`Mirror`] and four cameras on one node, for ever.
+/// Serves a registry, a [`Mirror`] and four cameras on one node, for ever, protected so.
 ///
 /// # Errors
 ///
 /// The node can't start.
-pub async fn serve() -> botzilla::Result<()> {
-    let registry = Registry::new("127.0.0.1:0", SECRET)?
-        .fresh()
-        .start()
-        .await?;
+pub async fn serve(security: Security) -> botzilla::Result<()> {
+    let registry = botz::registry(security).await?;
     registry.node().spawn("mirror", Mirror::default).await?;
     for n in 0..4 {
         let name = format!("camera{n}");

@@ -156,6 +156,7 @@ impl<S: Store> Desk<S> {
             epoch: self.table.epoch(),
             recovering: self.table.is_recovering(),
             results: Vec::new(),
+            encrypted: false,
         }
     }
 

@@ -434,6 +434,35 @@ mod tests {
     }
 
     #[test]
+    fn security_is_hmac_or_noise_and_what_else_is_written_is_named_with_both() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read = |line: &str| {
+            let text = format!("registry = \"a\"\nsecret = \"0123456789abcdef\"\n{line}\n");
+            std::fs::write(file.path(), text).unwrap();
+            NodeConfig::from_file(file.path())
+        };
+        let security = |line: &str| read(line).unwrap().security;
+        assert_eq!(security(""), None);
+        assert_eq!(
+            security("security = \"hmac\""),
+            Some(Security::Authenticated)
+        );
+        assert_eq!(security("security = \"noise\""), Some(Security::Encrypted));
+        let error = read("security = \"tls\"").unwrap_err().to_string();
+        assert!(
+            [":3: ", "tls", "hmac", "noise"]
+                .iter()
+                .all(|part| error.contains(part)),
+            "{error}"
+        );
+        let error = "tls".parse::<Security>().unwrap_err();
+        assert!(
+            error.contains("\"noise\"") && error.contains("\"hmac\""),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn an_address_to_advertise_that_is_none_is_named_with_the_remedy() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let base = "registry = \"a\"\nsecret = \"0123456789abcdef\"\n";
