@@ -20,7 +20,7 @@ use tokio::{
 };
 use wire::{
     code::CloseReason,
-    handshake::{Established, Local, Proven, RefusalCode},
+    handshake::{Established, Local, Mode, Proven, RefusalCode},
     ident::{ConnectionId, NodeId},
 };
 
@@ -182,9 +182,10 @@ impl<C: Carrier> Links<C> {
         change(Arc::make_mut(&mut self.local.write()));
     }
 
-    pub(crate) fn drain_if(&self, is_meant: impl Fn(&C::Link) -> bool) {
+    /// Connections that are protected otherwise end as soon as nothing is open on them.
+    pub(crate) fn drain_all_but(&self, mode: Mode) {
         for link in self.all() {
-            if is_meant(&link) {
+            if link.mode() != mode {
                 link.drain();
             }
         }

@@ -43,9 +43,8 @@ impl Inner {
         let this = self.this.clone();
         self.arbiter.spawn_fn(move || {
             if let Some(inner) = this.upgrade() {
-                inner.links.drain_if(|link| link.mode() != Mode::Noise);
-                let bulk = inner.hub.links();
-                bulk.drain_if(|link| link.mode() != Mode::Noise);
+                inner.links.drain_all_but(Mode::Noise);
+                inner.hub.links().drain_all_but(Mode::Noise);
             }
         });
     }

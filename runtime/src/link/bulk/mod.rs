@@ -167,10 +167,6 @@ impl BulkLink {
         }
     }
 
-    pub(crate) fn mode(&self) -> Mode {
-        self.mode
-    }
-
     /// The node on the other side.
     pub(crate) fn peer(&self) -> NodeId {
         self.peer
