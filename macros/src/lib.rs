@@ -45,6 +45,11 @@ pub fn on_start(_: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 #[proc_macro_attribute]
+pub fn on_restart(_: TokenStream, item: TokenStream) -> TokenStream {
+    component::stray_hook("on_restart", &item.into()).into()
+}
+
+#[proc_macro_attribute]
 pub fn on_stop(_: TokenStream, item: TokenStream) -> TokenStream {
     component::stray_hook("on_stop", &item.into()).into()
 }

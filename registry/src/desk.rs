@@ -4,13 +4,14 @@
 //! question. One watch and one waiting registration a node are held; a newer one ends the older.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     time::{Duration, Instant},
 };
 
 use botzilla::directory::messages::{
-    Deregister, List, ListReply, News, Outcome, Register, RegisterReply, Resolve, ResolveReply,
-    Watch, WatchReply,
+    Deregister, List, ListReply, News, Outcome, Register, RegisterReply, Removal, Resolve,
+    ResolveReply, Watch, WatchReply,
 };
 use botzilla_wire::ident::NodeId;
 use rustc_hash::FxHashMap;
@@ -106,7 +107,15 @@ impl<S: Store> Desk<S> {
             tracing::warn!(node = %from, reason, "a deregistration is refused");
             return;
         }
-        let names = msg.names.iter().map(String::as_str);
+        let failed: BTreeSet<&str> = msg.failed.iter().map(String::as_str).collect();
+        let names = msg.names.iter().map(|name| {
+            let reason = if failed.contains(name.as_str()) {
+                Removal::Failed
+            } else {
+                Removal::Deregistered
+            };
+            (name.as_str(), reason)
+        });
         self.table.deregister(now, links, from, names);
         self.after_change(now, links);
     }

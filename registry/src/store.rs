@@ -344,7 +344,7 @@ mod tests {
             Logged::Component(row) => format!("+{}", row.facts.name),
             Logged::Node(row) => format!("node {}", &row.facts.id[..2]),
             Logged::Removed(name, Removal::Lapsed) => format!("-{name}"),
-            Logged::Removed(name, Removal::Deregistered) => format!("x{name}"),
+            Logged::Removed(name, _) => format!("x{name}"),
         };
         store.since(since).map(text).collect()
     }

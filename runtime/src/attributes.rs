@@ -312,8 +312,33 @@ pub use botzilla_macros::handler;
 /// ```
 pub use botzilla_macros::on_start;
 
+/// Marks the method of a [`component`] that runs after each restart, on the new state and before [`on_start`], and
+/// is told why there was one.
+///
+/// Sync or async, with `reason: RestartReason` and `ctx: &Ctx<Self>`, or one of the two, or neither. It returns
+/// nothing, or a `Result<(), E>` whose error means that this restart failed too: what happens then is in the table
+/// at [`Restart`](crate::Restart).
+///
+/// ```
+/// use botzilla::{RestartReason, prelude::*};
+///
+/// # #[derive(Default)] struct Drive { is_homed: bool }
+/// #[botzilla::component]
+/// impl Drive {
+///     #[botzilla::on_restart]
+///     fn restarting(&mut self, reason: RestartReason, ctx: &Ctx<Self>) {
+///         eprintln!("{} starts over: {reason}", ctx.name());
+///         self.is_homed = false;
+///     }
+/// }
+/// ```
+pub use botzilla_macros::on_restart;
+
 /// Marks the method of a [`component`] that runs after its last message, before the state is
 /// dropped; not after a panic.
+///
+/// It runs too when a component that didn't fail is rebuilt: since it stopped itself, or since one that it
+/// [restarts with](crate::OneForAll) failed. Then it has 5 s.
 ///
 /// Sync or async, with `ctx: &Ctx<Self>` or without; it returns nothing. [`on_start`] has an example.
 pub use botzilla_macros::on_stop;

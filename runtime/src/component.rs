@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::{Answer, Ctx, Message, Routes};
+use crate::{Answer, Ctx, Message, RestartReason, Routes};
 
 /// Why a component couldn't start: whatever its hook returned.
 pub type HookError = Box<dyn std::error::Error + Send + Sync>;
@@ -20,6 +20,17 @@ pub trait Component: Sized + 'static {
 
     /// Lists the handlers.
     fn routes(routes: &mut Routes<Self>);
+
+    /// Runs after each restart, on the new state and before [`on_start`](Self::on_start). An error keeps the
+    /// component from starting, and it is restarted again if it may.
+    fn restarting(
+        &mut self,
+        reason: RestartReason,
+        ctx: &Ctx<Self>,
+    ) -> impl Future<Output = Result<(), HookError>> {
+        let _ = (reason, ctx);
+        std::future::ready(Ok(()))
+    }
 
     /// Runs before the first message, and again after each restart. An error keeps the component
     /// from starting.

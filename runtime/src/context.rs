@@ -30,6 +30,8 @@ pub(crate) struct Shared<C> {
     pub(crate) turns: RefCell<VecDeque<LocalTurn<C>>>,
     /// Timers and tasks of the present life: a restart ends them.
     pub(crate) tasks: RefCell<JoinSet<()>>,
+    /// It wants to end this life, and to have another.
+    pub(crate) restarts_itself: Cell<bool>,
 }
 
 /// What tokio's timers can tell apart.
@@ -58,6 +60,7 @@ impl<C: 'static> Shared<C> {
             pulse,
             turns: RefCell::default(),
             tasks: RefCell::default(),
+            restarts_itself: Cell::default(),
         })
     }
 
@@ -279,8 +282,17 @@ impl<C: 'static> Ctx<C> {
     }
 
     /// Stops the component once its queue is empty.
+    ///
+    /// One that is to run [always](crate::Restart::always) is rebuilt instead: it stops after the turn that runs,
+    /// and what is in its queue waits for the next life.
     pub fn stop(&self) {
-        self.shared.hosted.order_stop();
+        let hosted = &self.shared.hosted;
+        if hosted.keeper.policy().is_always() {
+            self.shared.restarts_itself.set(true);
+            hosted.order_restart();
+        } else {
+            hosted.order_stop();
+        }
     }
 }
 

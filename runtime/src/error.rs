@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use botzilla_wire::{Code, Failure};
 
-use crate::{MapError, PublishError, SendError, StreamError};
+use crate::{Escalation, MapError, PublishError, SendError, StreamError, WatchError};
 
 /// The result of most operations; its error is [`enum@Error`] unless said otherwise.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -34,6 +34,12 @@ pub enum Error {
     /// A stream can't be subscribed to, or a subscription had something to say.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// A name can't be watched.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    /// A component that the node can't do without couldn't be kept alive, and the node was shut down.
+    #[error(transparent)]
+    Escalated(#[from] Escalation),
     /// Whatever the program's own code returned.
     #[error(transparent)]
     Other(#[from] Box<dyn std::error::Error + Send + Sync>),

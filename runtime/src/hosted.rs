@@ -19,7 +19,9 @@ use crate::{
     call::{Call, failure},
     credit::{Class, NoCredit},
     deadline::{Deadlines, Fires},
+    keeper::Keeper,
     mailbox::Mailbox,
+    restart::{Restart, RestartReason},
     routes::RouteInfo,
     wheel::Key,
 };
@@ -43,9 +45,13 @@ pub(crate) struct Hosted {
     /// What of a panic's text callers get, in bytes.
     pub(crate) panic_text: usize,
     order: AtomicU8,
+    /// Whether its spawn has come to its end: it has started, and has its name.
+    is_up: AtomicBool,
     /// Whether its name doesn't mean it any more.
     is_forgotten: AtomicBool,
-    pub(crate) restarts: AtomicU64,
+    /// Whether it is rebuilt, which those that restart together have in common.
+    pub(crate) keeper: Keeper,
+    restarts: Mutex<(u64, Option<RestartReason>)>,
     /// Queued messages that were refused when it ended.
     refused: AtomicU64,
     status: Mutex<Status>,
@@ -57,7 +63,7 @@ pub(crate) struct Hosted {
 pub(crate) enum Status {
     Starting,
     Running,
-    /// It panicked and will be rebuilt.
+    /// It has no state and will be rebuilt.
     Resting,
     Stopping,
     Ended(String),
@@ -67,10 +73,12 @@ pub(crate) enum Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Order {
     Serve = 0,
+    /// Look whether the state is to be dropped and made anew. The only one that is taken back.
+    Restart = 1,
     /// Take nothing new, finish what is queued, stop.
-    Drain = 1,
+    Drain = 2,
     /// Drop what runs, refuse what is queued, stop.
-    Cut = 2,
+    Cut = 3,
 }
 
 impl Hosted {
@@ -103,8 +111,10 @@ impl Hosted {
             deadlines,
             panic_text,
             is_forgotten: AtomicBool::new(false),
+            is_up: AtomicBool::new(false),
             order: AtomicU8::new(Order::Serve as u8),
-            restarts: AtomicU64::new(0),
+            keeper: Keeper::new(Restart::default()),
+            restarts: Mutex::default(),
             refused: AtomicU64::new(0),
             status: Mutex::new(Status::Starting),
             ended: Notify::new(),
@@ -147,6 +157,14 @@ impl Hosted {
         }
     }
 
+    pub(crate) fn set_up(&self) {
+        self.is_up.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.is_up.load(Ordering::Acquire)
+    }
+
     /// Its name is another's from now on, or nobody's.
     pub(crate) fn forget(&self) {
         self.is_forgotten.store(true, Ordering::Release);
@@ -161,9 +179,41 @@ impl Hosted {
     pub(crate) fn order(&self) -> Order {
         match self.order.load(Ordering::Acquire) {
             0 => Order::Serve,
-            1 => Order::Drain,
+            1 => Order::Restart,
+            2 => Order::Drain,
             _ => Order::Cut,
         }
+    }
+
+    /// It is told to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.order() >= Order::Drain
+    }
+
+    /// It is to look whether it must be rebuilt.
+    pub(crate) fn order_restart(&self) {
+        // One that is to end does that instead.
+        self.order.fetch_max(Order::Restart as u8, Ordering::AcqRel);
+        self.mailbox.wake();
+    }
+
+    /// It looks now: what is ordered after this is another order.
+    pub(crate) fn take_restart(&self) {
+        let (restart, serve) = (Order::Restart as u8, Order::Serve as u8);
+        let order = &self.order;
+        // It may have been told to end meanwhile, which stays.
+        let _ = order.compare_exchange(restart, serve, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// It is rebuilt once more, for this reason.
+    pub(crate) fn count_restart(&self, reason: RestartReason) {
+        let mut restarts = self.restarts.lock();
+        *restarts = (restarts.0 + 1, Some(reason));
+    }
+
+    /// How often it was rebuilt, and why the last time.
+    pub(crate) fn restarts(&self) -> (u64, Option<RestartReason>) {
+        self.restarts.lock().clone()
     }
 
     /// Takes an ask in, put together when it has credit and a key.

@@ -33,6 +33,7 @@ mod error;
 mod expect;
 mod export;
 mod hosted;
+mod keeper;
 mod ledger;
 mod link;
 mod mailbox;
@@ -52,11 +53,13 @@ mod stream;
 mod supervisor;
 mod tell;
 mod ticket;
+mod together;
 mod turn;
+mod watch;
 mod watchdog;
 mod wheel;
 
-pub use attributes::{component, data, handler, main, message, on_start, on_stop};
+pub use attributes::{component, data, handler, main, message, on_restart, on_start, on_stop};
 pub use botzilla_wire::{Blob, Keyring, Limits, NodeId};
 
 pub use crate::{
@@ -71,11 +74,13 @@ pub use crate::{
     counters::RouteReport,
     error::{CallError, ConfigError, Error, Reason, Result, SpawnError, StartError, TryTellError},
     export::Export,
+    keeper::OneForAll,
     ledger::Counters,
     map::{Map, MapComponent, MapError, MapMessage},
     message::{Data, Message},
-    node::{IntoComponent, Node, PeerFacts, ShutdownReport, Spawn},
+    node::{Escalation, IntoComponent, Node, PeerFacts, ShutdownReport, Spawn},
     reference::ComponentRef,
+    restart::{Restart, RestartReason},
     routes::{RouteOptions, Routes},
     service::{Describe, Description, HandlerDescription, NodeReport, Report, StreamCounters},
     stream::{
@@ -85,6 +90,7 @@ pub use crate::{
     },
     tell::Tell,
     ticket::{Flushed, Sent},
+    watch::{DownReason, Incarnation, Watch, WatchError, WatchEvent},
     watchdog::Blocked,
 };
 

@@ -57,8 +57,12 @@ pub struct Description {
     pub state: String,
     /// How long it has been on its node, in milliseconds.
     pub age_ms: u64,
-    /// How often it was rebuilt after a panic.
+    /// How often it was rebuilt.
     pub restarts: u64,
+    /// Why it was rebuilt the last time, if it was.
+    pub last_restart: Option<String>,
+    /// When it is rebuilt, and how often at most.
+    pub restart: String,
     /// Messages in its queue now.
     pub queued: u64,
     /// For how many milliseconds it has blocked its thread, if it does.
@@ -202,6 +206,7 @@ impl Node {
     /// One of this node's components, in full.
     pub fn describe(&self, component: &str) -> Option<Description> {
         let hosted = self.inner().hosted_named(component)?;
+        let (restarts, last_restart) = hosted.restarts();
         Some(Description {
             name: hosted.name.to_string(),
             node: self.id().to_string(),
@@ -209,7 +214,9 @@ impl Node {
             groups: hosted.groups.iter().map(ToString::to_string).collect(),
             state: state(&hosted).to_owned(),
             age_ms: ms(hosted.since.elapsed()),
-            restarts: hosted.restarts.load(std::sync::atomic::Ordering::Relaxed),
+            restarts,
+            last_restart: last_restart.map(|reason| reason.to_string()),
+            restart: hosted.keeper.policy().to_string(),
             queued: hosted.mailbox.len() as u64,
             blocks_ms: watchdog::blocks_since(&hosted).map(|since| ms(since.elapsed())),
             handlers: handlers(&hosted),

@@ -1,5 +1,6 @@
-//! The actix actor that hosts a component: it owns the state, runs its turns, rebuilds it after a
-//! panic.
+//! The actix actor that hosts a component: it owns the state, runs its turns, and rebuilds it.
+
+mod life;
 
 use std::{
     fmt,
@@ -7,17 +8,13 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{self, Poll},
-    time::Instant,
 };
 
 use actix::{Actor, ActorContext, ActorFuture, AsyncContext};
-use tokio::{
-    sync::oneshot,
-    task::JoinSet,
-    time::{Sleep, sleep},
-};
+use tokio::{sync::oneshot, task::JoinSet, time::Sleep};
 
 use crate::{
+    DownReason,
     burst::Burst,
     call::{Call, expired},
     component::HookError,
@@ -26,7 +23,7 @@ use crate::{
     expect::{self, Missed},
     hosted::{Hosted, Order, Status, refuse_stopped},
     mailbox::Next,
-    restart::Restarts,
+    restart::RestartReason,
     routes::{Routes, Run},
     stream::{StreamRun, Streams},
     turn::{Control, InPlace, Interrupt, OwningTurn, TurnEnd},
@@ -36,7 +33,13 @@ use crate::{
 /// How a component's state comes to be, starts and stops; made on the component's thread.
 pub(crate) trait Life<C> {
     fn build(&mut self) -> Result<C, HookError>;
-    fn start(&self, state: Box<C>, shared: Rc<Shared<C>>) -> OwningTurn<C>;
+    /// Runs the start hook, and the restart hook before it if this isn't the first start.
+    fn start(
+        &self,
+        state: Box<C>,
+        shared: Rc<Shared<C>>,
+        restart: Option<RestartReason>,
+    ) -> OwningTurn<C>;
     fn stop(&self, state: Box<C>, shared: Rc<Shared<C>>) -> OwningTurn<C>;
 }
 
@@ -52,7 +55,6 @@ pub(crate) struct Supervisor<C: 'static> {
     /// Messages and items take turns, so that neither starves the other.
     is_items_turn: bool,
     phase: Phase<C>,
-    restarts: Restarts,
     /// Calls of handlers without state.
     beside: JoinSet<()>,
     started: Option<oneshot::Sender<Result<(), String>>>,
@@ -61,14 +63,16 @@ pub(crate) struct Supervisor<C: 'static> {
 }
 
 enum Phase<C> {
-    Building,
+    /// The first time, or for a reason.
+    Building(Option<RestartReason>),
     Starting(OwningTurn<C>),
     Idle,
     /// A handler that waits, and whether it is an urgent one, which nothing interrupts.
     Running(OwningTurn<C>, Rc<Control>, bool),
-    /// After a panic, until the back-off is over.
-    Resting(Pin<Box<Sleep>>),
-    Stopping(OwningTurn<C>),
+    /// Without state, until it may be built again.
+    Resting(Option<Pin<Box<Sleep>>>),
+    /// For good, or, with a limit, to be rebuilt.
+    Stopping(OwningTurn<C>, Option<Pin<Box<Sleep>>>),
     /// What the component is told to its callers from now on.
     Ended(String),
 }
@@ -88,8 +92,7 @@ impl<C: 'static> Supervisor<C> {
             shared,
             streams: None,
             is_items_turn: true,
-            phase: Phase::Building,
-            restarts: Restarts::default(),
+            phase: Phase::Building(None),
             beside: JoinSet::new(),
             started: Some(started),
             control: Rc::default(),
@@ -109,12 +112,20 @@ impl<C: 'static> Supervisor<C> {
                 }
             }
             match &mut self.phase {
-                Phase::Building => self.build(),
+                Phase::Building(restart) => {
+                    let restart = restart.take();
+                    self.build(restart);
+                }
                 Phase::Starting(turn) => {
                     if self.hosted.order() == Order::Cut {
                         self.drop_phase();
                         self.failed("it was stopped while it started");
                         self.phase = Phase::Ended(String::new());
+                        continue;
+                    }
+                    if is_to_stop(&self.hosted) {
+                        self.drop_phase();
+                        self.stopped();
                         continue;
                     }
                     let end = match contain::catch(|| turn.as_mut().poll(cx)) {
@@ -127,16 +138,7 @@ impl<C: 'static> Supervisor<C> {
                         }
                     };
                     match (end.panicked, end.refused) {
-                        (None, None) => {
-                            self.state = Some(end.state);
-                            self.phase = Phase::Idle;
-                            self.hosted.set_status(Status::Running);
-                            self.begin_streams();
-                            self.routes.expects.begin(&self.shared);
-                            if let Some(started) = self.started.take() {
-                                drop(started.send(Ok(())));
-                            }
-                        }
+                        (None, None) => self.began(end.state),
                         (panicked, refused) => {
                             drop_state(end.state);
                             let why = refused.or(panicked.map(|panicked| panicked.to_string()));
@@ -161,6 +163,8 @@ impl<C: 'static> Supervisor<C> {
                         control.interrupt(Interrupt::Stop);
                     } else if urgent_waits && !*urgent {
                         control.interrupt(Interrupt::Urgent);
+                    } else if !*urgent && is_to_stop(&self.hosted) {
+                        control.interrupt(Interrupt::Restart);
                     } else if !*urgent && self.routes.expects.is_missed(self.streams.as_ref()) {
                         control.interrupt(Interrupt::Missed);
                     } else if std::mem::take(&mut burst.polled) {
@@ -177,20 +181,18 @@ impl<C: 'static> Supervisor<C> {
                         Ok(Poll::Pending) => unreachable!("it was returned above"),
                     }
                 }
-                Phase::Resting(sleep) => {
-                    if self.hosted.order() != Order::Serve {
-                        self.phase = Phase::Ended(String::new());
-                        continue;
-                    }
-                    if sleep.as_mut().poll(cx).is_pending() {
-                        // An urgent message can't be run by nobody: it waits for the rebuild like
-                        // the others, and its deadline bounds the wait.
+                Phase::Resting(_) => {
+                    // An urgent message can't be run by nobody: it waits for the rebuild like the
+                    // others, and its deadline bounds the wait.
+                    if self.rests(cx).is_pending() {
                         return Poll::Pending;
                     }
-                    self.phase = Phase::Building;
                 }
-                Phase::Stopping(turn) => {
-                    if self.hosted.order() != Order::Cut {
+                Phase::Stopping(turn, limit) => {
+                    let in_time = !limit
+                        .as_mut()
+                        .is_some_and(|limit| limit.as_mut().poll(cx).is_ready());
+                    if self.hosted.order() != Order::Cut && in_time {
                         match contain::catch(|| turn.as_mut().poll(cx)) {
                             Ok(Poll::Pending) => return Poll::Pending,
                             Ok(Poll::Ready(end)) => drop_state(end.state),
@@ -199,8 +201,13 @@ impl<C: 'static> Supervisor<C> {
                             }
                         }
                     }
+                    let restarts = limit.is_some();
                     self.drop_phase();
-                    self.phase = Phase::Ended(String::new());
+                    if restarts {
+                        self.stopped();
+                    } else {
+                        self.phase = Phase::Ended(String::new());
+                    }
                 }
                 Phase::Ended(why) => {
                     let why = std::mem::take(why);
@@ -236,62 +243,6 @@ impl<C: 'static> Supervisor<C> {
         streams.is_some_and(|streams| self.hosted.order() == Order::Serve && streams.is_ready())
     }
 
-    fn begin_streams(&mut self) {
-        if self.streams.is_none() && !self.routes.streams.is_empty() {
-            self.streams = Some(Streams::begin(&self.shared, &self.routes.streams));
-        }
-    }
-
-    fn build(&mut self) {
-        match contain::catch(|| self.life.build()) {
-            Ok(Ok(state)) => {
-                let turn = self.life.start(Box::new(state), self.shared.clone());
-                self.phase = Phase::Starting(turn);
-            }
-            Ok(Err(error)) => self.failed(&error.to_string()),
-            Err(panicked) => self.failed(&format!("its factory panicked: {panicked}")),
-        }
-    }
-
-    /// A factory or start hook that failed: at first it is the spawner's to know, later it counts as
-    /// a restart that didn't hold.
-    fn failed(&mut self, why: &str) {
-        if let Some(started) = self.started.take() {
-            drop(started.send(Err(why.to_owned())));
-            self.phase = Phase::Ended(format!("it didn't start: {why}"));
-        } else {
-            self.rest(why);
-        }
-    }
-
-    fn panicked(&mut self, panicked: &Panicked) {
-        tracing::error!(component = %self.hosted.name, %panicked, "a handler panicked; the component is rebuilt");
-        self.rest(&panicked.to_string());
-    }
-
-    fn rest(&mut self, why: &str) {
-        self.state = None;
-        self.routes.expects.end();
-        self.shared.tasks.borrow_mut().abort_all();
-        let turns = std::mem::take(&mut *self.shared.turns.borrow_mut());
-        if let Err(panicked) = contain::catch(|| drop(turns)) {
-            tracing::error!(component = %self.hosted.name, %panicked, "a timer's turn panicked when it was dropped");
-        }
-        match self.restarts.next(Instant::now()) {
-            Some(back_off) => {
-                self.hosted
-                    .restarts
-                    .store(self.restarts.total(), std::sync::atomic::Ordering::Relaxed);
-                self.hosted.set_status(Status::Resting);
-                self.phase = Phase::Resting(Box::pin(sleep(back_off)));
-            }
-            None => {
-                tracing::error!(component = %self.hosted.name, why, "too many restarts; the component is stopped");
-                self.phase = Phase::Ended(format!("it was restarted too often; last: {why}"));
-            }
-        }
-    }
-
     /// Runs one thing that waits, or says that nothing does.
     fn next(&mut self, burst: &mut Burst, cx: &mut task::Context<'_>) -> Poll<()> {
         if !self.beside.is_empty() {
@@ -300,6 +251,10 @@ impl<C: 'static> Supervisor<C> {
         let order = self.hosted.order();
         if order == Order::Cut {
             self.stop();
+            return Poll::Ready(());
+        }
+        if order == Order::Restart {
+            self.heed_restart();
             return Poll::Ready(());
         }
         // Before urgent messages too: it is once for each silence, and in order of time, for the
@@ -470,24 +425,6 @@ impl<C: 'static> Supervisor<C> {
             self.panicked(&panicked);
         }
     }
-
-    fn stop(&mut self) {
-        self.routes.expects.end();
-        self.hosted.set_status(Status::Stopping);
-        self.phase = match self.state.take() {
-            Some(state) => Phase::Stopping(self.life.stop(state, self.shared.clone())),
-            None => Phase::Ended(String::new()),
-        };
-    }
-
-    fn end(&mut self, why: String) {
-        self.shared.tasks.borrow_mut().abort_all();
-        self.beside.abort_all();
-        self.streams = None;
-        self.hosted.close(&why);
-        self.hosted.set_status(Status::Ended(why));
-        self.shared.node.forget(&self.hosted);
-    }
 }
 
 impl<C: 'static> Drop for Supervisor<C> {
@@ -502,8 +439,10 @@ impl<C: 'static> Drop for Supervisor<C> {
             }
             self.hosted
                 .set_status(Status::Ended("its thread ended".to_owned()));
-            self.shared.node.forget(&self.hosted);
+            let node = &self.shared.node;
+            node.forget(&self.hosted, DownReason::Failed);
         }
+        self.hosted.keeper.leave(self.hosted.number);
         self.hosted.mailbox.leave();
     }
 }
@@ -550,6 +489,11 @@ fn new_control(last: &mut Rc<Control>) -> Rc<Control> {
         None => *last = Rc::default(),
     }
     last.clone()
+}
+
+/// Whether it is to drop its state, for the sake of those that it restarts with.
+fn is_to_stop(hosted: &Hosted) -> bool {
+    hosted.order() == Order::Restart && hosted.keeper.is_to_stop(hosted.number)
 }
 
 /// A state's Drop is other people's code too.

@@ -11,7 +11,7 @@ use std::{
 use botzilla_wire::Code;
 
 use crate::{
-    Answer, Component, Ctx, Handler, Message,
+    Answer, Component, Ctx, Handler, HookError, Message, RestartReason,
     ambient::Ambience,
     call::{Call, Head, ReplyTo, failure},
     contain::{self, Panicked},
@@ -49,6 +49,8 @@ pub(crate) enum Interrupt {
     Missed,
     /// The component must stop now.
     Stop,
+    /// It restarts, since another does.
+    Restart,
 }
 
 impl Control {
@@ -257,6 +259,13 @@ fn settle<R: crate::Data>(end: End<R>, to: ReplyTo<R>) -> Option<Panicked> {
                 "it was stopped while its handler ran",
             ));
         }
+        End::Interrupted(Interrupt::Restart) => {
+            to.fail(failure(
+                Code::Stopped,
+                true,
+                "it is restarted together with another component",
+            ));
+        }
         End::Aborted => to.fail(failure(Code::Cancelled, true, "the caller went away")),
         End::Panicked(panicked) => {
             to.panicked(&panicked);
@@ -266,28 +275,45 @@ fn settle<R: crate::Data>(end: End<R>, to: ReplyTo<R>) -> Option<Panicked> {
     None
 }
 
-/// The start hook as a turn.
-pub(crate) fn starting<C: Component>(mut state: Box<C>, shared: Rc<Shared<C>>) -> OwningTurn<C> {
+/// The start hook as a turn; after a restart, the restart hook before it.
+pub(crate) fn starting<C: Component>(
+    mut state: Box<C>,
+    shared: Rc<Shared<C>>,
+    restart: Option<RestartReason>,
+) -> OwningTurn<C> {
     Box::pin(async move {
-        let ambience = shared.ambience(&shared.own_head());
-        let ctx = Ctx::outside(shared);
-        let (refused, panicked) = {
-            let hook = contain::catch(|| state.on_start(&ctx));
-            match hook {
-                Ok(hook) => match contained(hook, ambience).await {
-                    Ok(Ok(())) => (None, None),
-                    Ok(Err(error)) => (Some(error.to_string()), None),
-                    Err(panicked) => (None, Some(panicked)),
-                },
-                Err(panicked) => (None, Some(panicked)),
-            }
-        };
+        let ctx = Ctx::outside(shared.clone());
+        let mut failed = None;
+        if let Some(reason) = restart {
+            let ambience = shared.ambience(&shared.own_head());
+            let restarting = hook(|| state.restarting(reason, &ctx), ambience).await;
+            failed = restarting
+                .err()
+                .map(|why| format!("its `on_restart` hook: {why}"));
+        }
+        if failed.is_none() {
+            let ambience = shared.ambience(&shared.own_head());
+            failed = hook(|| state.on_start(&ctx), ambience).await.err();
+        }
         TurnEnd {
             state,
-            panicked,
-            refused,
+            panicked: None,
+            refused: failed,
         }
     })
+}
+
+/// Runs a hook that may refuse, or panic.
+async fn hook<F: Future<Output = Result<(), HookError>>>(
+    make: impl FnOnce() -> F,
+    ambience: Ambience,
+) -> Result<(), String> {
+    let hook = contain::catch(make).map_err(|panicked| panicked.to_string())?;
+    match contained(hook, ambience).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(panicked) => Err(panicked.to_string()),
+    }
 }
 
 /// The stop hook as a turn.

@@ -15,6 +15,35 @@ use crate::{
     },
 };
 
+/// What a hook is called, and what it may take.
+struct Kind {
+    name: &'static str,
+    takes: &'static str,
+    reason: bool,
+}
+
+const NOTHING: &str = "nothing beside its state, or `ctx: &Ctx<Self>`";
+const ON_START: Kind = Kind {
+    name: "on_start",
+    takes: NOTHING,
+    reason: false,
+};
+const ON_RESTART: Kind = Kind {
+    name: "on_restart",
+    takes: "beside its state nothing, or `reason: RestartReason`, or `ctx: &Ctx<Self>`, or both in this order",
+    reason: true,
+};
+const MISSED: Kind = Kind {
+    name: "missed",
+    takes: NOTHING,
+    reason: false,
+};
+const ON_STOP: Kind = Kind {
+    name: "on_stop",
+    takes: NOTHING,
+    reason: false,
+};
+
 /// What the network takes as a name.
 const MAX_NAME_BYTES: usize = 255;
 
@@ -26,8 +55,9 @@ pub(crate) fn check(component: &Component, mistakes: &mut Mistakes) {
         check::check(handler, Place::Component, mistakes);
     }
     check_two_for_one(component, mistakes);
-    check_hooks("on_start", &component.on_start, mistakes);
-    check_hooks("on_stop", &component.on_stop, mistakes);
+    check_hooks(&ON_START, &component.on_start, mistakes);
+    check_hooks(&ON_RESTART, &component.on_restart, mistakes);
+    check_hooks(&ON_STOP, &component.on_stop, mistakes);
     check_stop_replies(component, mistakes);
     check_missed(component, mistakes);
 }
@@ -118,25 +148,29 @@ fn check_two_for_one(component: &Component, mistakes: &mut Mistakes) {
     }
 }
 
-fn check_hooks(name: &str, hooks: &[Hook], mistakes: &mut Mistakes) {
+fn check_hooks(kind: &Kind, hooks: &[Hook], mistakes: &mut Mistakes) {
     for hook in hooks.iter().skip(1) {
         mistakes.push(
             &hook.sig.ident,
-            format!("a component has one `{name}` hook: call this function from the other"),
+            format!(
+                "a component has one `{}` hook: call this function from the other",
+                kind.name
+            ),
         );
     }
     for hook in hooks {
-        check_hook(name, hook, mistakes);
+        check_hook(kind, hook, mistakes);
     }
 }
 
-fn check_hook(name: &str, hook: &Hook, mistakes: &mut Mistakes) {
+fn check_hook(kind: &Kind, hook: &Hook, mistakes: &mut Mistakes) {
     check::check_signature(&hook.sig, "hook", mistakes);
-    check_parameters(&format!("an `{name}` hook"), &hook.sig, mistakes);
+    let what = format!("an `{}` hook", kind.name);
+    check_parameters(&what, kind, &hook.sig, mistakes);
 }
 
-/// What holds for every function that is called with the state and perhaps the context.
-fn check_parameters(what: &str, sig: &Signature, mistakes: &mut Mistakes) {
+/// What holds for every function that is called with the state and perhaps more.
+fn check_parameters(what: &str, kind: &Kind, sig: &Signature, mistakes: &mut Mistakes) {
     match sig.receiver() {
         Some(receiver) if matches!(access(receiver), Access::Borrowed) => {}
         Some(receiver) => mistakes.push(
@@ -155,15 +189,21 @@ fn check_parameters(what: &str, sig: &Signature, mistakes: &mut Mistakes) {
         FnArg::Typed(param) => Some(param),
         FnArg::Receiver(_) => None,
     });
-    for (index, param) in typed.enumerate() {
-        let shared = matches!(&*param.ty, Type::Reference(it) if it.mutability.is_none());
-        let whole =
-            context_arguments(&param.ty).is_some_and(|it| !matches!(it, PathArguments::None));
-        if index > 0 || !shared || !whole {
-            mistakes.push(
-                param,
-                format!("{what} takes nothing beside its state, or `ctx: &Ctx<Self>`"),
-            );
+    let (mut may_be_reason, mut may_be_context) = (kind.reason, true);
+    for param in typed {
+        let is_context = context_arguments(&param.ty).is_some();
+        let is_fine = if is_context {
+            let shared = matches!(&*param.ty, Type::Reference(it) if it.mutability.is_none());
+            let whole =
+                context_arguments(&param.ty).is_some_and(|it| !matches!(it, PathArguments::None));
+            may_be_context && shared && whole
+        } else {
+            may_be_reason && !matches!(&*param.ty, Type::Reference(_))
+        };
+        may_be_reason = false;
+        may_be_context &= !is_context;
+        if !is_fine {
+            mistakes.push(param, format!("{what} takes {}", kind.takes));
         }
     }
 }
@@ -185,7 +225,7 @@ fn check_missed(component: &Component, mistakes: &mut Mistakes) {
         seen.push(sig);
         let what = "what is called when input is missed";
         check::check_signature(sig, "method that is called when input is missed", mistakes);
-        check_parameters(what, sig, mistakes);
+        check_parameters(what, &MISSED, sig, mistakes);
         match model::returned(&sig.output) {
             None => {}
             Some(Type::Tuple(unit)) if unit.elems.is_empty() => {}

@@ -9,7 +9,7 @@ use crate::diag::at;
 use crate::handler::{
     expand::return_span,
     expect::duration,
-    model::Handler,
+    model::{Handler, context_arguments},
     stream::{Taken, taken},
 };
 
@@ -25,6 +25,7 @@ pub(crate) fn expand(component: &Component) -> TokenStream {
         route(handler).map(|route| quote!(#route #expected))
     });
     let on_start = component.on_start.first().map(on_start);
+    let on_restart = component.on_restart.first().map(on_restart);
     let on_stop = component.on_stop.first().map(on_stop);
     let handlers = component
         .handlers
@@ -39,6 +40,7 @@ pub(crate) fn expand(component: &Component) -> TokenStream {
                 #(#routes)*
             }
             #on_start
+            #on_restart
             #on_stop
         }
         #(#handlers)*
@@ -202,6 +204,37 @@ fn on_start(hook: &Hook) -> TokenStream {
         #(#cfgs)*
         async fn on_start(
             &mut self,
+            #ctx: &::botzilla::Ctx<Self>,
+        ) -> ::core::result::Result<(), ::botzilla::__private::HookError> {
+            #started
+        }
+    }
+}
+
+fn on_restart(hook: &Hook) -> TokenStream {
+    let cfgs = &hook.cfgs;
+    let function = &hook.sig.ident;
+    let span = return_span(&hook.sig);
+    let (mut arguments, mut reason, mut ctx) = (TokenStream::new(), quote!(_reason), quote!(_ctx));
+    for param in hook.params() {
+        // Where it is of another type than the reason, what says so points at it.
+        let span = at(param.ty.span());
+        if context_arguments(&param.ty).is_some() {
+            ctx = quote!(ctx);
+            arguments.extend(quote_spanned!(span=> , ctx));
+        } else {
+            reason = quote!(reason);
+            arguments.extend(quote_spanned!(span=> , reason));
+        }
+    }
+    let call = quote_spanned!(span=> Self::#function(self #arguments));
+    let call = awaited(&hook.sig, span, call);
+    let started = quote_spanned!(span=> ::botzilla::__private::started(#call));
+    quote! {
+        #(#cfgs)*
+        async fn restarting(
+            &mut self,
+            #reason: ::botzilla::RestartReason,
             #ctx: &::botzilla::Ctx<Self>,
         ) -> ::core::result::Result<(), ::botzilla::__private::HookError> {
             #started

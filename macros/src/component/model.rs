@@ -1,7 +1,9 @@
 //! A component's impl block, as the user wrote it.
 
 use proc_macro2::{Ident, TokenStream};
-use syn::{Attribute, ImplItem, ImplItemFn, ItemImpl, Meta, Signature, parse_quote};
+use syn::{
+    Attribute, FnArg, ImplItem, ImplItemFn, ItemImpl, Meta, PatType, Signature, parse_quote,
+};
 
 use super::args::Groups;
 use crate::{
@@ -19,15 +21,26 @@ pub(crate) struct Component {
     pub(crate) groups: Groups,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) on_start: Vec<Hook>,
+    pub(crate) on_restart: Vec<Hook>,
     pub(crate) on_stop: Vec<Hook>,
     /// Of all functions in the block.
     pub(crate) sigs: Vec<Signature>,
 }
 
-/// A method that runs before the first message, or after the last.
+/// A method that runs before the first message, after a restart, or after the last message.
 pub(crate) struct Hook {
     pub(crate) sig: Signature,
     pub(crate) cfgs: Vec<Attribute>,
+}
+
+impl Hook {
+    /// What it takes beside the state.
+    pub(crate) fn params(&self) -> impl Iterator<Item = &PatType> {
+        self.sig.inputs.iter().filter_map(|input| match input {
+            FnArg::Typed(param) => Some(param),
+            FnArg::Receiver(_) => None,
+        })
+    }
 }
 
 /// What a function in the block is marked as.
@@ -35,6 +48,7 @@ pub(crate) struct Hook {
 enum Mark {
     Handler,
     OnStart,
+    OnRestart,
     OnStop,
 }
 
@@ -59,6 +73,7 @@ pub(crate) fn parse(
         groups,
         handlers: Vec::new(),
         on_start: Vec::new(),
+        on_restart: Vec::new(),
         on_stop: Vec::new(),
         sigs: Vec::new(),
     };
@@ -106,6 +121,10 @@ impl Component {
                 no_arguments("on_start", first, mistakes);
                 self.on_start.push(Hook { sig, cfgs });
             }
+            Some(Mark::OnRestart) => {
+                no_arguments("on_restart", first, mistakes);
+                self.on_restart.push(Hook { sig, cfgs });
+            }
             Some(Mark::OnStop) => {
                 no_arguments("on_stop", first, mistakes);
                 self.on_stop.push(Hook { sig, cfgs });
@@ -124,6 +143,7 @@ fn mark(attribute: &Attribute) -> Option<Mark> {
     match segments.last()?.ident.to_string().as_str() {
         "handler" => Some(Mark::Handler),
         "on_start" => Some(Mark::OnStart),
+        "on_restart" => Some(Mark::OnRestart),
         "on_stop" => Some(Mark::OnStop),
         _ => None,
     }

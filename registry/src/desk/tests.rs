@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use botzilla::directory::{
     facts::{ComponentFacts, NodeFacts},
-    messages::{Claim, News, Standing},
+    messages::{Change, Claim, News, Standing},
 };
 
 use super::*;
@@ -86,6 +86,7 @@ impl Counter {
         let msg = Deregister {
             node: from.to_string(),
             names: vec![name.into()],
+            failed: Vec::new(),
         };
         let links = links(self.now, self.gone.clone());
         self.desk.deregister(self.now, &links, from, &msg);
@@ -265,6 +266,7 @@ fn a_node_speaks_for_itself_only() {
     let msg = Deregister {
         node: ONE.to_string(),
         names: vec!["a".into()],
+        failed: Vec::new(),
     };
     let all = links(counter.now, Vec::new());
     counter.desk.deregister(counter.now, &all, TWO, &msg);
@@ -299,4 +301,34 @@ fn a_burst_of_changes_is_told_in_few_answers() {
     assert!(read(&slip).unwrap() > revision);
     assert!(answers.len() <= 3, "{answers:?}");
     assert_eq!(answers.iter().sum::<usize>(), 50);
+}
+
+#[test]
+fn those_that_could_not_be_kept_alive_are_told_apart_from_those_that_ended() {
+    let mut counter = Counter::settled();
+    let mut both = register(ONE, "a", 0);
+    both.components.extend(register(ONE, "b", 0).components);
+    counter.register(ONE, both);
+    let watch = counter.watch(TWO, 1_000);
+    let msg = Deregister {
+        node: ONE.to_string(),
+        names: vec!["a".into(), "b".into()],
+        // What isn't given up doesn't fail.
+        failed: vec!["b".into(), "c".into()],
+    };
+    let all = links(counter.now, Vec::new());
+    counter.desk.deregister(counter.now, &all, ONE, &msg);
+    counter.pass(1_000);
+    let News::Changes { changes, .. } = watch.take().unwrap().news else {
+        panic!()
+    };
+    let removed = |name: &str, reason| Change::Removed {
+        name: name.into(),
+        reason,
+    };
+    let expected = [
+        removed("a", Removal::Deregistered),
+        removed("b", Removal::Failed),
+    ];
+    assert_eq!(changes, expected);
 }

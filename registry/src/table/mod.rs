@@ -270,11 +270,11 @@ impl<S: Store> Table<S> {
         now: Instant,
         links: &impl Links,
         node: NodeId,
-        names: impl IntoIterator<Item = &'a str>,
+        names: impl IntoIterator<Item = (&'a str, Removal)>,
     ) {
         let now = self.clock.advance(now);
-        for name in names {
-            self.give_up(node, name);
+        for (name, reason) in names {
+            self.give_up(node, name, reason);
             self.decide(now, links, name);
         }
     }
@@ -371,14 +371,14 @@ impl<S: Store> Table<S> {
         }
     }
 
-    fn give_up(&mut self, node: NodeId, name: &str) {
+    fn give_up(&mut self, node: NodeId, name: &str, reason: Removal) {
         self.drop_claims(name, Some(node));
         if self
             .store
             .component(name)
             .is_some_and(|row| row.node == node)
         {
-            self.take_away(name, Removal::Deregistered);
+            self.take_away(name, reason);
         }
     }
 

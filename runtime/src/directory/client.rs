@@ -21,9 +21,9 @@ use tokio::sync::{Notify, oneshot, watch};
 use super::{
     facts::{ComponentFacts, NodeFacts, StreamFacts},
     located::{BadFacts, Located},
-    messages::{Deregister, Register, Resolve, ResolveReply},
+    messages::{Deregister, Register, Removal, Resolve, ResolveReply},
     own::{Decision, Own, Refused, SaysTooMuch},
-    replica::Replica,
+    replica::{Applied, Replica},
 };
 use crate::Message;
 
@@ -64,8 +64,8 @@ pub(crate) trait Home {
     /// The network requires that all connections are encrypted.
     fn encryption_required(&self) {}
 
-    /// Something changed about these names, elsewhere or here.
-    fn changed(&self, names: &[Name]);
+    /// Something changed about names, elsewhere or here.
+    fn changed(&self, what: &Applied);
 }
 
 /// How the node stands with the registry.
@@ -164,9 +164,9 @@ impl Directory {
         decision
     }
 
-    /// Gives a name up, or the claim on it.
-    pub(crate) fn withdraw(&self, name: &Name) {
-        self.own.lock().withdraw(name);
+    /// Gives a name up, or the claim on it: its component has ended, or failed.
+    pub(crate) fn withdraw(&self, name: &Name, why: Removal) {
+        self.own.lock().withdraw(name, why);
         self.news.notify_one();
     }
 
@@ -201,7 +201,7 @@ impl Directory {
         let names = {
             let mut own = self.own.lock();
             for name in own.all() {
-                own.withdraw(&name);
+                own.withdraw(&name, Removal::Deregistered);
             }
             own.take_withdrawn()
         };
@@ -213,9 +213,9 @@ impl Directory {
 
     /// The node's connection to another ended.
     pub(crate) fn link_lost<H: Home>(&self, home: &H, node: &NodeId) {
-        let gone = self.replica.write().link_lost(node);
-        if !gone.is_empty() {
-            home.changed(&gone);
+        let lost = self.replica.write().link_lost(node);
+        if !lost.changed.is_empty() {
+            home.changed(&lost);
         }
     }
 
@@ -253,7 +253,7 @@ impl Directory {
             wait_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX),
         };
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-        let resolved = self.learn(home.ask(msg, left).await?);
+        let resolved = self.learn(home, home.ask(msg, left).await?);
         for waiter in asking.iter().flat_map(Asking::waiters) {
             // Whoever waited may have gone.
             let _ = waiter.send(resolved.clone());
@@ -274,11 +274,16 @@ impl Directory {
         Some(receiver)
     }
 
-    fn learn(&self, reply: ResolveReply) -> Resolved {
-        let located = self.replica.write().learn(&reply).unwrap_or_else(|error| {
+    fn learn<H: Home>(&self, home: &H, reply: ResolveReply) -> Resolved {
+        let learned = self.replica.write().learn(&reply);
+        let (located, applied) = learned.unwrap_or_else(|error| {
             tracing::warn!(%error, "the registry's answer about a name makes no sense");
-            None
+            (None, Applied::default())
         });
+        // The watch will say the same later, and then it is no news.
+        if !applied.changed.is_empty() {
+            home.changed(&applied);
+        }
         Resolved {
             located,
             similar: reply.similar,
@@ -427,7 +432,7 @@ impl Directory {
             std::mem::replace(&mut status.recovering, recovering) != recovering
         });
         if !applied.changed.is_empty() {
-            home.changed(&applied.changed);
+            home.changed(&applied);
         }
         self.names_lost(home, lost);
         Ok(())
@@ -480,10 +485,12 @@ impl Drop for Asking<'_> {
     }
 }
 
-fn deregister(node: NodeId, names: &[Name]) -> Deregister {
+fn deregister(node: NodeId, names: &[(Name, Removal)]) -> Deregister {
+    let failed = names.iter().filter(|(_, why)| *why == Removal::Failed);
     Deregister {
         node: node.to_string(),
-        names: names.iter().map(ToString::to_string).collect(),
+        names: names.iter().map(|(name, _)| name.to_string()).collect(),
+        failed: failed.map(|(name, _)| name.to_string()).collect(),
     }
 }
 

@@ -144,6 +144,9 @@ pub struct Deregister {
     pub node: String,
     /// The names.
     pub names: Vec<String>,
+    /// Those of them whose components couldn't be kept alive, for those who watch.
+    #[serde(default)]
+    pub failed: Vec<String>,
 }
 
 /// Asks the registry to have a node dial the one that sends this, which can't dial that node itself.
@@ -395,6 +398,8 @@ pub enum Removal {
     /// Nothing was heard from its holder's node for the time of the lease. It may still be reachable
     /// for those who are connected to it.
     Lapsed,
+    /// Its holder gave it up, since the component couldn't be kept alive.
+    Failed,
 }
 
 #[cfg(test)]

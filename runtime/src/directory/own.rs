@@ -8,7 +8,9 @@ use tokio::sync::oneshot;
 
 use super::{
     facts::{ComponentFacts, HolderFacts, NodeFacts, StreamFacts},
-    messages::{COMPONENT_BYTES, Claim, Outcome, Register, RegisterReply, Standing, Waiting},
+    messages::{
+        COMPONENT_BYTES, Claim, Outcome, Register, RegisterReply, Removal, Standing, Waiting,
+    },
     replica::{Replica, epoch_text},
 };
 
@@ -87,7 +89,7 @@ pub(super) struct Own {
     /// component starts.
     offers: FxHashMap<Name, Offer>,
     /// Given up, and the registry doesn't know it yet.
-    withdrawn: Vec<Name>,
+    withdrawn: Vec<(Name, Removal)>,
     /// The registry's start that knows all that we have.
     registered: Option<String>,
     /// The node itself isn't what the registry was told.
@@ -137,7 +139,7 @@ impl Own {
             waiter: Some(sender),
         };
         // It may still be on its way out. The claim that comes after replaces what it had.
-        self.withdrawn.retain(|withdrawn| withdrawn != name);
+        self.withdrawn.retain(|(withdrawn, _)| withdrawn != name);
         self.names.insert(name.clone(), entry);
         receiver
     }
@@ -183,14 +185,14 @@ impl Own {
         Ok(is_news)
     }
 
-    pub(super) fn withdraw(&mut self, name: &Name) {
+    pub(super) fn withdraw(&mut self, name: &Name, why: Removal) {
         self.offers.remove(name);
         if let Some(entry) = self.names.remove(name) {
             let refused = Refused::Withdrawn {
                 name: name.to_string(),
             };
             entry.end(Err(refused));
-            self.withdrawn.push(name.clone());
+            self.withdrawn.push((name.clone(), why));
         }
     }
 
@@ -250,13 +252,15 @@ impl Own {
         std::mem::take(&mut self.node_changed)
     }
 
-    pub(super) fn take_withdrawn(&mut self) -> Vec<Name> {
+    pub(super) fn take_withdrawn(&mut self) -> Vec<(Name, Removal)> {
         std::mem::take(&mut self.withdrawn)
     }
 
     /// They couldn't be told.
-    pub(super) fn put_back_withdrawn(&mut self, names: Vec<Name>) {
-        let again = names.into_iter().filter(|it| !self.names.contains_key(it));
+    pub(super) fn put_back_withdrawn(&mut self, names: Vec<(Name, Removal)>) {
+        let again = names
+            .into_iter()
+            .filter(|(it, _)| !self.names.contains_key(it));
         self.withdrawn.extend(again);
     }
 

@@ -83,6 +83,8 @@ struct Pages {
 pub struct Applied {
     /// Names whose holder or facts are others now, or that are gone.
     pub changed: Vec<Name>,
+    /// Those of them that nobody has any more, as far as is known, and why.
+    pub gone: Vec<(Name, Removal)>,
     /// This was the first answer from this start of the registry: it may know nothing of us.
     pub new_epoch: bool,
 }
@@ -197,19 +199,19 @@ impl Replica {
                 }
                 self.recovering = reply.recovering;
                 for facts in nodes {
-                    self.describe(facts, &mut applied.changed)?;
+                    self.describe(facts, &mut applied)?;
                 }
                 for change in changes {
                     match change {
-                        Change::Set { entry } => self.set(&entry, &mut applied.changed)?,
+                        Change::Set { entry } => self.set(&entry, &mut applied)?,
                         Change::Removed { name, reason } => {
-                            self.removed(&name, reason, &connected, &mut applied.changed);
+                            self.removed(&name, reason, &connected, &mut applied);
                         }
                     }
                 }
                 self.revision = revision;
                 if !more {
-                    self.caught_up(&connected, &mut applied.changed);
+                    self.caught_up(&connected, &mut applied);
                 }
             }
             News::Page {
@@ -221,9 +223,9 @@ impl Replica {
                 self.page(epoch, revision, nodes, &entries)?;
                 if !more {
                     self.recovering = reply.recovering;
-                    applied.new_epoch = self.turn_over(&mut applied.changed);
+                    applied.new_epoch = self.turn_over(&mut applied);
                     if !self.catching_up {
-                        self.caught_up(&connected, &mut applied.changed);
+                        self.caught_up(&connected, &mut applied);
                     }
                 }
             }
@@ -234,27 +236,32 @@ impl Replica {
     /// Remembers what the registry answered about one name, so that it need not be asked again until
     /// the watch has caught up with it.
     ///
+    /// Besides who has the name: what that changed here.
+    ///
     /// # Errors
     ///
     /// If the answer makes no sense.
-    pub fn learn(&mut self, reply: &ResolveReply) -> Result<Option<Arc<Located>>, BadFacts> {
+    pub fn learn(
+        &mut self,
+        reply: &ResolveReply,
+    ) -> Result<(Option<Arc<Located>>, Applied), BadFacts> {
+        let mut applied = Applied::default();
         let Some(found) = &reply.found else {
-            return Ok(None);
+            return Ok((None, applied));
         };
         let epoch = hex_u64(&reply.epoch).ok_or(BadFacts::Epoch)?;
         let place = Arc::new(Place::new(found.node.clone())?);
         let located = Arc::new(Located::new(&found.entry, place)?);
         let newer = self.epoch == Some(epoch) && located.revision > self.revision;
         if newer && self.pages.is_none() {
-            let mut changed = Vec::new();
-            self.describe(found.node.clone(), &mut changed)?;
-            self.set(&found.entry, &mut changed)?;
+            self.describe(found.node.clone(), &mut applied)?;
+            self.set(&found.entry, &mut applied)?;
         }
-        Ok(Some(located))
+        Ok((Some(located), applied))
     }
 
     /// Our connection to a node ended: what was known through it alone is gone.
-    pub fn link_lost(&mut self, node: &NodeId) -> Vec<Name> {
+    pub fn link_lost(&mut self, node: &NodeId) -> Applied {
         let gone: Vec<Name> = self
             .names
             .values()
@@ -265,7 +272,14 @@ impl Replica {
             self.forget(name);
         }
         self.purge_places();
-        gone
+        Applied {
+            gone: gone
+                .iter()
+                .map(|name| (name.clone(), Removal::Lapsed))
+                .collect(),
+            changed: gone,
+            new_epoch: false,
+        }
     }
 
     fn page(
@@ -309,7 +323,7 @@ impl Replica {
 
     /// Puts a snapshot that is complete in the place of what was known. Returns whether it is of
     /// another start of the registry.
-    fn turn_over(&mut self, changed: &mut Vec<Name>) -> bool {
+    fn turn_over(&mut self, applied: &mut Applied) -> bool {
         let Some(pages) = self.pages.take() else {
             return false;
         };
@@ -323,16 +337,16 @@ impl Replica {
             }
         }
         for place in pages.places.into_values() {
-            self.replace_place(place, changed);
+            self.replace_place(place, applied);
         }
         for located in pages.entries {
-            self.put(located, changed);
+            self.put(located, applied);
         }
         new_epoch
     }
 
     /// All that the registry knew has come in: what it doesn't vouch for goes, unless it recovers.
-    fn caught_up(&mut self, connected: &impl Fn(&NodeId) -> bool, changed: &mut Vec<Name>) {
+    fn caught_up(&mut self, connected: &impl Fn(&NodeId) -> bool, applied: &mut Applied) {
         self.whole = true;
         self.catching_up = false;
         if !self.recovering {
@@ -346,20 +360,20 @@ impl Replica {
                 })
                 .collect();
             for (name, reason) in doubtful {
-                self.removed(&name, reason, connected, changed);
+                self.removed(&name, reason, connected, applied);
             }
         }
         self.purge_places();
     }
 
-    fn set(&mut self, entry: &Entry, changed: &mut Vec<Name>) -> Result<(), BadFacts> {
+    fn set(&mut self, entry: &Entry, applied: &mut Applied) -> Result<(), BadFacts> {
         let kept = node_id(entry).and_then(|id| self.places.get(&id));
         let place = Arc::clone(&kept.ok_or_else(|| no_such_node(entry))?.place);
-        self.put(Located::new(entry, place)?, changed);
+        self.put(Located::new(entry, place)?, applied);
         Ok(())
     }
 
-    fn put(&mut self, mut located: Located, changed: &mut Vec<Name>) {
+    fn put(&mut self, mut located: Located, applied: &mut Applied) {
         let name = located.name.clone();
         if let Some(kept) = self.places.get(&located.place.id) {
             located.place = Arc::clone(&kept.place);
@@ -379,7 +393,7 @@ impl Replica {
             standing: Standing::Live,
         };
         self.names.insert(name.clone(), slot);
-        changed.push(name);
+        applied.changed.push(name);
     }
 
     fn removed(
@@ -387,19 +401,21 @@ impl Replica {
         name: &str,
         reason: Removal,
         connected: &impl Fn(&NodeId) -> bool,
-        changed: &mut Vec<Name>,
+        applied: &mut Applied,
     ) {
         let Some(slot) = self.names.get_mut(name) else {
             return;
         };
         let seen = connected(&slot.located.place.id);
         slot.standing = match reason {
-            Removal::Deregistered if self.recovering => Standing::GivenUp,
+            Removal::Deregistered | Removal::Failed if self.recovering => Standing::GivenUp,
             Removal::Lapsed if self.recovering => Standing::Doubtful,
             Removal::Lapsed if seen => Standing::Lapsed,
             _ => {
-                changed.push(slot.located.name.clone());
-                self.forget(name);
+                let name = slot.located.name.clone();
+                applied.changed.push(name.clone());
+                self.forget(&name);
+                applied.gone.push((name, reason));
                 return;
             }
         };
@@ -413,12 +429,12 @@ impl Replica {
         }
     }
 
-    fn describe(&mut self, facts: NodeFacts, changed: &mut Vec<Name>) -> Result<(), BadFacts> {
-        self.replace_place(Arc::new(Place::new(facts)?), changed);
+    fn describe(&mut self, facts: NodeFacts, applied: &mut Applied) -> Result<(), BadFacts> {
+        self.replace_place(Arc::new(Place::new(facts)?), applied);
         Ok(())
     }
 
-    fn replace_place(&mut self, place: Arc<Place>, changed: &mut Vec<Name>) {
+    fn replace_place(&mut self, place: Arc<Place>, applied: &mut Applied) {
         let Some(kept) = self.places.get_mut(&place.id) else {
             let id = place.id;
             self.places.insert(id, Kept { place, names: 0 });
@@ -432,7 +448,7 @@ impl Replica {
         for slot in self.names.values_mut() {
             if slot.located.place.id == place.id {
                 Arc::make_mut(&mut slot.located).place = Arc::clone(&place);
-                changed.push(slot.located.name.clone());
+                applied.changed.push(slot.located.name.clone());
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::{fmt, marker::PhantomData, rc::Rc};
 
 use crate::{
-    Answer, Component, Ctx, Data, Message,
+    Answer, Component, Ctx, Data, Message, RestartReason,
     component::HookError,
     context::Shared,
     routes::{RouteOptions, Routes},
@@ -107,8 +107,13 @@ impl<C: Component, F: Fn() -> Result<C, HookError>> Life<C> for ComponentLife<F>
         (self.factory)()
     }
 
-    fn start(&self, state: Box<C>, shared: Rc<Shared<C>>) -> OwningTurn<C> {
-        turn::starting(state, shared)
+    fn start(
+        &self,
+        state: Box<C>,
+        shared: Rc<Shared<C>>,
+        restart: Option<RestartReason>,
+    ) -> OwningTurn<C> {
+        turn::starting(state, shared, restart)
     }
 
     fn stop(&self, state: Box<C>, shared: Rc<Shared<C>>) -> OwningTurn<C> {
@@ -226,7 +231,7 @@ impl Life<()> for FunctionLife {
         Ok(())
     }
 
-    fn start(&self, state: Box<()>, _: Rc<Shared<()>>) -> OwningTurn<()> {
+    fn start(&self, state: Box<()>, _: Rc<Shared<()>>, _: Option<RestartReason>) -> OwningTurn<()> {
         Box::pin(std::future::ready(TurnEnd {
             state,
             panicked: None,

@@ -9,13 +9,14 @@ use botzilla_wire::{Name, NodeId};
 
 use super::{Inner, Node, is_public};
 use crate::{
-    CallError, Message, SpawnError,
+    CallError, DownReason, Message, SpawnError,
     config::RegistryAt,
     directory::{
         Home, Refused, SaysTooMuch,
         facts::{ComponentFacts, MessageFacts, NodeFacts, StreamFacts},
         jittered,
         messages::REGISTRY,
+        replica::Applied,
     },
     hosted::Hosted,
     link::{ConnectError, advertised},
@@ -63,7 +64,7 @@ impl Home for Node {
         // It is somebody else's now: what runs here under that name would be found by nobody.
         // Forgotten at once, so that callers here find the new holder while this one drains.
         if let Some(hosted) = self.inner().hosted_named(name) {
-            self.forget(&hosted);
+            self.forget(&hosted, DownReason::Replaced);
             hosted.order_stop();
         }
     }
@@ -72,9 +73,14 @@ impl Home for Node {
         self.inner().require_encryption();
     }
 
-    fn changed(&self, names: &[Name]) {
-        self.inner().enforce_names(names);
+    fn changed(&self, what: &Applied) {
+        self.inner().enforce_names(&what.changed);
         self.inner().moved();
+        for name in &what.changed {
+            let gone = what.gone.iter().find(|(gone, _)| gone == name);
+            let why = gone.map_or(DownReason::Replaced, |(_, why)| (*why).into());
+            self.look_who_is(name, why);
+        }
     }
 }
 
@@ -222,7 +228,7 @@ impl Node {
 }
 
 /// Whether a component's name is the registry's to give: the runtime's own aren't.
-pub(super) fn is_registered(name: &str) -> bool {
+pub(crate) fn is_registered(name: &str) -> bool {
     is_public(name) && name != REGISTRY
 }
 

@@ -6,9 +6,11 @@ use botzilla_wire::{Code, Failure, Name, NodeId, route::Scope};
 
 use super::{Inner, Node};
 use crate::{
+    DownReason,
     broadcast::fan_out,
     call::{Body, Call, EncodedCall, EncodedTo, Head, failure},
     config::RegistryAt,
+    directory::messages::Removal,
     hosted::Hosted,
     link::{BulkLinks, Counters, Host, Inbound, InboundRoute, Invitation, Link},
     policy::Origin,
@@ -168,8 +170,8 @@ fn deliver(from: Origin, resolved: &Resolved, inbound: Inbound) {
 }
 
 impl Node {
-    /// Takes a component that has ended out of the node.
-    pub(crate) fn forget(&self, hosted: &Arc<Hosted>) {
+    /// Takes a component that has ended out of the node; why it isn't there, those who watch are told.
+    pub(crate) fn forget(&self, hosted: &Arc<Hosted>, why: DownReason) {
         let mut components = self.0.components.write();
         if components
             .get(&hosted.name)
@@ -180,7 +182,12 @@ impl Node {
             drop(components);
             self.0.hub.component_ended(hosted);
             self.0.moved();
-            self.0.directory.withdraw(&hosted.name);
+            let removal = match why {
+                DownReason::Failed => Removal::Failed,
+                _ => Removal::Deregistered,
+            };
+            self.0.directory.withdraw(&hosted.name, removal);
+            self.look_who_is(&hosted.name, why);
         }
     }
 }

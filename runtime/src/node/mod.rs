@@ -1,6 +1,7 @@
 //! A node: the components of a process, their connections, and the way to all others.
 
 mod blueprint;
+mod escalation;
 mod home;
 mod host;
 mod keys;
@@ -31,16 +32,20 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{blueprint::IntoComponent, shutdown::ShutdownReport, spawn::Spawn};
+pub use self::{
+    blueprint::IntoComponent, escalation::Escalation, shutdown::ShutdownReport, spawn::Spawn,
+};
 pub(crate) use self::{
     blueprint::{Blueprint, of_routes},
+    home::is_registered,
     host::{Resolved, check_schema},
     place::not_connected,
 };
 use crate::{
     Blocked, CallError, Message, NodeConfig, Result, broadcast::Broadcast, conduit::Conduit,
     config::RegistryAt, deadline::Deadlines, directory::Directory, hosted::Hosted, link::Links,
-    policy::Guard, reference::ComponentRef, reload::Reload, stream::Hub, watchdog::Pulse,
+    policy::Guard, reference::ComponentRef, reload::Reload, stream::Hub, watch::Watchers,
+    watchdog::Pulse,
 };
 
 /// A handle of a node: cheap to clone, usable from any thread.
@@ -75,6 +80,11 @@ pub(crate) struct Inner {
     /// Counts of connections that have ended, by route and direction.
     past: Mutex<crate::counters::Past>,
     reload: Reload,
+    /// The first component that the node can't do without and that couldn't be kept alive.
+    escalation: Mutex<Option<Escalation>>,
+    /// Who is told when components come and go.
+    watchers: Watchers,
+    escalated: CancellationToken,
     /// Cancelled when the node is to go down, and when it is down.
     stopping: CancellationToken,
     stopped: CancellationToken,
@@ -381,6 +391,10 @@ impl Node {
 
     pub(crate) fn streams_hub(&self) -> &Arc<Hub> {
         &self.0.hub
+    }
+
+    pub(crate) fn watchers(&self) -> &Watchers {
+        &self.0.watchers
     }
 
     pub(crate) fn generation(&self) -> &AtomicU64 {

@@ -98,7 +98,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// Signals can't be waited for.
+    /// [`Error::Escalated`](crate::Error::Escalated): a component that the node can't do without couldn't be kept
+    /// alive, and so the node was shut down. Or signals can't be waited for.
     pub async fn until_shutdown(&self) -> crate::Result<()> {
         let (failed, failure) = tokio::sync::oneshot::channel();
         let (returned, returns) = mpsc::channel();
@@ -110,7 +111,7 @@ impl Node {
         let outcome = tokio::select! {
             () = self.0.stopping.cancelled() => {
                 self.0.stopped.cancelled().await;
-                Ok(())
+                self.escalation().map_or(Ok(()), |escalation| Err(escalation.into()))
             }
             Ok(error) = failure => Err(std::io::Error::into(error)),
         };
@@ -118,7 +119,7 @@ impl Node {
         outcome
     }
 
-    /// Shuts the node down at a signal, unless nobody waits for that any more.
+    /// Shuts the node down at a signal, or when it can't do without a component, unless nobody waits for that any more.
     fn heed_signals(
         &self,
         mut failed: tokio::sync::oneshot::Sender<std::io::Error>,
@@ -132,6 +133,7 @@ impl Node {
         let signalled = runtime.block_on(async {
             tokio::select! {
                 () = failed.closed() => None,
+                () = self.0.escalated.cancelled() => Some(Ok(())),
                 signalled = signal() => Some(signalled),
             }
         });
@@ -205,6 +207,7 @@ impl Node {
         inner.threads.lock().drain(..).for_each(|arbiter| {
             arbiter.stop();
         });
+        inner.watchers.end();
         inner.stopped.cancel();
         report
     }
@@ -235,6 +238,7 @@ impl Node {
             arbiter.stop();
         });
         self.0.stopping.cancel();
+        self.0.watchers.end();
         self.0.stopped.cancel();
         report
     }

@@ -16,8 +16,8 @@ use super::{
     blueprint::{Blueprint, Plan},
 };
 use crate::{
-    SpawnError, context::Shared, hosted::Hosted, mailbox::Mailbox, reference::ComponentRef,
-    routes::RouteInfo, supervisor::Supervisor, watchdog,
+    DownReason, OneForAll, Restart, SpawnError, context::Shared, hosted::Hosted, keeper::Keeper,
+    mailbox::Mailbox, reference::ComponentRef, routes::RouteInfo, supervisor::Supervisor, watchdog,
 };
 
 /// A component that is about to be put on a node: await it.
@@ -26,6 +26,7 @@ pub struct Spawn<C: 'static> {
     node: Node,
     name: String,
     blueprint: Blueprint<C>,
+    keeper: Keeper,
     own_thread: bool,
     reserved: bool,
 }
@@ -36,6 +37,7 @@ impl<C: 'static> Spawn<C> {
             node,
             name,
             blueprint,
+            keeper: Keeper::new(Restart::default()),
             own_thread: false,
             reserved: false,
         }
@@ -46,6 +48,22 @@ impl<C: 'static> Spawn<C> {
         self.blueprint
             .groups
             .extend(groups.into_iter().map(Into::into));
+        self
+    }
+
+    /// When it is rebuilt, and how often; [`Restart::on_panic`] unless said otherwise.
+    ///
+    /// [`Restart`] has an example.
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.keeper = Keeper::new(restart);
+        self
+    }
+
+    /// Restarts when one of these does, and they when it does, as they say, in place of a [`Restart`] of its own.
+    ///
+    /// [`OneForAll`] has an example.
+    pub fn restart_with(mut self, others: &OneForAll) -> Self {
+        self.keeper = others.keeper();
         self
     }
 
@@ -67,6 +85,7 @@ impl<C: 'static> Spawn<C> {
             node,
             name,
             blueprint,
+            keeper,
             own_thread,
             reserved,
         } = self;
@@ -120,14 +139,14 @@ impl<C: 'static> Spawn<C> {
                 reason: format!("a stream handler: {reason}"),
             });
         }
-        let hosted = node.host_component(name.clone(), groups, infos)?;
+        let hosted = node.host_component(name.clone(), groups, infos, keeper)?;
         drop(hosted_here.send(Some(hosted.clone())));
         // From here on, whatever ends this future ends the component.
         let guard = Unless(Some(hosted.clone()));
         match start.await {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => {
-                node.forget(&hosted);
+                node.forget(&hosted, DownReason::Failed);
                 return Err(SpawnError::StartFailed {
                     name: name.to_string(),
                     reason,
@@ -137,6 +156,8 @@ impl<C: 'static> Spawn<C> {
         }
         node.register(&hosted).await?;
         guard.keep();
+        hosted.set_up();
+        node.look_who_is(&hosted.name, DownReason::Replaced);
         Ok(node.component(&*name))
     }
 }
@@ -205,6 +226,7 @@ impl Node {
         name: Name,
         groups: Vec<Name>,
         routes: Vec<RouteInfo>,
+        keeper: Keeper,
     ) -> Result<Arc<Hosted>, SpawnError> {
         for (at, route) in routes.iter().enumerate() {
             if routes[..at]
@@ -227,7 +249,7 @@ impl Node {
             limits.messages_per_target as usize,
             limits.urgent_per_target as usize,
         );
-        let hosted = Arc::new(Hosted::new(
+        let mut hosted = Hosted::new(
             name.clone(),
             count,
             groups,
@@ -235,7 +257,9 @@ impl Node {
             mailbox,
             inner.deadlines.clone(),
             limits.panic_text,
-        ));
+        );
+        hosted.keeper = keeper;
+        let hosted = Arc::new(hosted);
         // Under the lock that shutdown takes to collect the components.
         let mut components = inner.components.write();
         if inner.is_stopping() {

@@ -22,6 +22,7 @@ use crate::{
     reload::Reload,
     service,
     stream::Hub,
+    watch::Watchers,
     watchdog::Pulse,
 };
 
@@ -74,6 +75,9 @@ pub(super) async fn start_here(config: NodeConfig, arbiter: ArbiterHandle) -> Re
             phase: Mutex::new(Phase::Running),
             past: Mutex::default(),
             reload: Reload::default(),
+            watchers: Watchers::default(),
+            escalation: Mutex::default(),
+            escalated: CancellationToken::new(),
             stopping: CancellationToken::new(),
             stopped: CancellationToken::new(),
             threads: Mutex::default(),

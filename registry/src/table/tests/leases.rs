@@ -1,5 +1,3 @@
-use botzilla::directory::messages::Removal;
-
 use super::*;
 use crate::store::Logged;
 

@@ -12,7 +12,7 @@ use std::{
 
 use botzilla::directory::{
     facts::{ComponentFacts, NodeFacts},
-    messages::{Claim, Outcome, Register, Standing, Waiting, WatchReply},
+    messages::{Claim, Outcome, Register, Removal, Standing, Waiting, WatchReply},
     replica::Replica,
 };
 use botzilla_wire::ident::NodeId;
@@ -161,7 +161,8 @@ impl World {
     fn deregister(&mut self, from: u8, name: &str) {
         let links = &self.links;
         let links = |node: NodeId| links.get(&node).copied();
-        self.table.deregister(self.now, &links, id(from), [name]);
+        self.table
+            .deregister(self.now, &links, id(from), [(name, Removal::Deregistered)]);
     }
 
     fn holder(&self, name: &str) -> Option<u8> {

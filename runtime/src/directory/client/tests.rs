@@ -210,7 +210,7 @@ impl Home for Node {
         self.registry.borrow_mut().lost.push(name.to_string());
     }
 
-    fn changed(&self, _: &[Name]) {}
+    fn changed(&self, _: &Applied) {}
 }
 
 impl Node {
@@ -436,7 +436,7 @@ async fn what_is_withdrawn_is_given_up() {
         }
         in_touch(&directory).await;
         node.log();
-        directory.withdraw(&name("a"));
+        directory.withdraw(&name("a"), Removal::Deregistered);
         while node.registry.borrow().names.contains_key("a") {
             tokio::task::yield_now().await;
         }

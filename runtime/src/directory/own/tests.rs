@@ -101,7 +101,7 @@ fn an_answer_about_an_earlier_instance_is_not_about_the_present_one() {
     let mut own = Own::default();
     let mut first = own.announce(&name(), component(1));
     let sent = own.whole(NodeFacts::default(), now);
-    own.withdraw(&name());
+    own.withdraw(&name(), Removal::Deregistered);
     assert!(matches!(
         first.try_recv(),
         Ok(Err(Refused::Withdrawn { .. }))

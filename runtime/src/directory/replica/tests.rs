@@ -161,8 +161,13 @@ fn a_name_that_is_given_up_goes_at_once_and_one_that_lapsed_stays_while_we_see_i
     let applied = replica.apply(changes(1, 11, &[], all), see_nine).unwrap();
     assert_eq!(applied.changed.len(), 2);
     assert_eq!(names(&replica), ["b"]);
-    assert_eq!(replica.link_lost(&id(1)), Vec::<Name>::new());
-    assert_eq!(replica.link_lost(&id(9)), [Name::new("b").unwrap()]);
+    assert_eq!(replica.link_lost(&id(1)).changed, Vec::<Name>::new());
+    let lost = replica.link_lost(&id(9));
+    let b = Name::new("b").unwrap();
+    assert_eq!(
+        (lost.changed, lost.gone),
+        (vec![b.clone()], vec![(b, Removal::Lapsed)])
+    );
     assert!(replica.is_empty() && replica.place(&id(9)).is_none());
 }
 
@@ -178,7 +183,7 @@ fn another_holder_ends_a_name_that_was_kept() {
         .apply(changes(1, 12, &[2], vec![set("a", 2, 12)]), see_nine)
         .unwrap();
     assert_eq!(replica.get("a").unwrap().place.id, id(2));
-    assert!(replica.link_lost(&id(9)).is_empty());
+    assert!(replica.link_lost(&id(9)).changed.is_empty());
 }
 
 #[test]
@@ -254,13 +259,19 @@ fn a_name_that_was_asked_for_is_remembered_only_if_it_is_news_of_the_same_regist
         ..ResolveReply::default()
     };
     for stale in [answer(2, 50), answer(1, 10)] {
-        assert!(replica.learn(&stale).unwrap().is_some());
+        let (located, applied) = replica.learn(&stale).unwrap();
+        assert!(located.is_some() && applied.changed.is_empty());
         assert!(replica.get("new").is_none());
     }
-    assert_eq!(
-        replica.learn(&answer(1, 11)).unwrap().unwrap().place.id,
-        id(3)
-    );
-    assert_eq!(replica.get("new").unwrap().place.id, id(3));
-    assert!(replica.learn(&ResolveReply::default()).unwrap().is_none());
+    // The watch will say the same later, when it is no news: those who wait for it are told now.
+    let (located, applied) = replica.learn(&answer(1, 11)).unwrap();
+    assert_eq!(located.unwrap().place.id, id(3));
+    assert_eq!(applied.changed, [Name::new("new").unwrap()]);
+    let set = vec![Change::Set {
+        entry: entry("new", 3, 11),
+    }];
+    let applied = replica.apply(changes(1, 11, &[3], set), see_nine).unwrap();
+    assert_eq!(applied.changed, []);
+    let nobody = replica.learn(&ResolveReply::default()).unwrap();
+    assert_eq!(nobody, (None, Applied::default()));
 }

@@ -121,7 +121,7 @@ async fn streams_go_with_the_name_and_an_earlier_instance_says_nothing_more() {
     beside(|directory, node| async move {
         offer(&directory, 1, &["scan"]);
         granted(&directory, 1).await;
-        directory.withdraw(&name("lidar"));
+        directory.withdraw(&name("lidar"), Removal::Deregistered);
         granted(&directory, 2).await;
         assert!(told(&node).is_empty());
         offer(&directory, 2, &["raw"]);
