@@ -74,9 +74,9 @@ macro_rules! __put_component_above_the_impl_of_a_handler {
 }
 pub use __put_component_above_the_impl_of_a_handler as put_component_above_the_impl_of_a_handler;
 
-/// What an `on_start` hook may return.
+/// What an `on_start` or `on_restart` hook may return.
 #[diagnostic::on_unimplemented(
-    message = "an `on_start` hook can't return `{Self}`",
+    message = "an `on_start` or `on_restart` hook can't return `{Self}`",
     label = "neither nothing nor a `Result<(), E>`",
     note = "return nothing, or a `Result<(), E>` with an error that says why it can't start"
 )]

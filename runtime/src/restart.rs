@@ -54,6 +54,8 @@ enum When {
 
 /// A pause of nothing would let a component that panics at once hold its thread.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+/// One that nobody sees the end of, and that clocks can tell.
+const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Doublings beyond this are longer than any pause.
 const DOUBLINGS: u32 = 32;
 
@@ -199,7 +201,7 @@ impl Restarts {
         let (first, longest) = policy.back_off;
         let first = first.max(SHORTEST_PAUSE);
         let pause = first.saturating_mul(2_u32.saturating_pow(recent.min(DOUBLINGS)));
-        let pause = pause.min(longest.max(first));
+        let pause = pause.min(longest.max(first)).min(LONGEST_PAUSE);
         Ok(pause
             .mul_f64(1.0 - chance.clamp(0.0, 1.0) / 2.0)
             .max(SHORTEST_PAUSE))

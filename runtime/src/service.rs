@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     Counters, Ctx, Node, Result, StreamReport, SubscriberReport,
+    contain::shorten,
     counters::RouteReport,
     directory::messages::{Dial, Dialled},
     hosted::{Hosted, Status},
@@ -59,7 +60,7 @@ pub struct Description {
     pub age_ms: u64,
     /// How often it was rebuilt.
     pub restarts: u64,
-    /// Why it was rebuilt the last time, if it was.
+    /// Why it was rebuilt the last time, if it was; cut as a panic's text is.
     pub last_restart: Option<String>,
     /// When it is rebuilt, and how often at most.
     pub restart: String,
@@ -215,7 +216,7 @@ impl Node {
             state: state(&hosted).to_owned(),
             age_ms: ms(hosted.since.elapsed()),
             restarts,
-            last_restart: last_restart.map(|reason| reason.to_string()),
+            last_restart: last_restart.map(|reason| shorten(reason.to_string(), hosted.panic_text)),
             restart: hosted.keeper.policy().to_string(),
             queued: hosted.mailbox.len() as u64,
             blocks_ms: watchdog::blocks_since(&hosted).map(|since| ms(since.elapsed())),

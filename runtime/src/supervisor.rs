@@ -58,6 +58,8 @@ pub(crate) struct Supervisor<C: 'static> {
     /// Calls of handlers without state.
     beside: JoinSet<()>,
     started: Option<oneshot::Sender<Result<(), String>>>,
+    /// It was given up, and its node can't do without it.
+    escalates: bool,
     /// Of the last turn: the next one's, if that one's handler has kept nothing of it.
     control: Rc<Control>,
 }
@@ -95,6 +97,7 @@ impl<C: 'static> Supervisor<C> {
             phase: Phase::Building(None),
             beside: JoinSet::new(),
             started: Some(started),
+            escalates: false,
             control: Rc::default(),
         }
     }

@@ -202,9 +202,7 @@ impl Together {
         match self.stage {
             Stage::Stopping(pause) if self.given_up.is_none() => {
                 if self.members.iter().all(Member::is_down) {
-                    // A pause that no clock can hold is one that nobody sees the end of.
-                    let until = now.checked_add(pause).unwrap_or_else(|| far_from(now));
-                    self.stage = Stage::Resting(until);
+                    self.stage = Stage::Resting(now + pause);
                 }
             }
             Stage::Building => {
@@ -244,11 +242,6 @@ impl Member {
     fn is_down(&self) -> bool {
         self.standing == Standing::Down
     }
-}
-
-/// Further off than anything runs.
-fn far_from(now: Instant) -> Instant {
-    now + Duration::from_secs(365 * 24 * 60 * 60)
 }
 
 #[cfg(test)]

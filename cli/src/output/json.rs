@@ -153,6 +153,8 @@ fn info(description: &Description, node: Option<&NodeFacts>) -> Value {
         "state": description.state,
         "age_ms": description.age_ms,
         "restarts": description.restarts,
+        "last_restart": description.last_restart,
+        "restart": description.restart,
         "queued": description.queued,
         "blocks_ms": description.blocks_ms,
         "node": description.node,

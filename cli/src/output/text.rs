@@ -116,14 +116,18 @@ fn info(description: &Description, node: Option<&NodeFacts>, style: Style) -> St
         other => style.bad(&plain(other)),
     };
     let restarts = match description.restarts {
-        0 => "never rebuilt".to_owned(),
-        1 => "rebuilt once after a panic".to_owned(),
-        many => format!("rebuilt {many} times after a panic"),
+        0 => "never restarted".to_owned(),
+        1 => "restarted once".to_owned(),
+        many => format!("restarted {many} times"),
     };
     fact(
         "state",
         format!("{state} for {}, {restarts}", span(description.age_ms)),
     );
+    if let Some(reason) = &description.last_restart {
+        fact("why", style.bad(&plain(reason)));
+    }
+    fact("restart", plain(&description.restart));
     fact("groups", or_dash(&description.groups.join(", ")));
     let queued = description.queued;
     fact(

@@ -105,7 +105,8 @@ fn info_shows_one_component_with_what_became_of_its_messages() {
     for part in [
         "running",
         "base",
-        "never rebuilt",
+        "never restarted",
+        "on panic, at most 10 in 60s",
         "127.0.0.1:",
         "MoveTo",
         "urgent, broadcast",
@@ -118,6 +119,10 @@ fn info_shows_one_component_with_what_became_of_its_messages() {
         (&json!("arm"), &json!("running"))
     );
     assert_eq!(json["pid"], std::process::id());
+    assert_eq!(
+        (&json["restarts"], &json["last_restart"]),
+        (&json!(0), &json!(null))
+    );
     let handlers = json["handlers"].as_array().unwrap();
     let place = handlers
         .iter()
@@ -135,6 +140,26 @@ fn info_shows_one_component_with_what_became_of_its_messages() {
     );
     let answer = one_line_of_json(&nobody.out);
     assert_eq!(answer["error"]["kind"], "no_such_component");
+}
+
+#[test]
+fn info_shows_how_often_a_component_was_restarted_and_why() {
+    let (registry, _robot) = world();
+    botzilla("tell arm Break").at(&registry).run();
+    // It waits for the rebuild.
+    botzilla("call arm GetPlace").at(&registry).ok();
+    let text = botzilla("info arm").at(&registry).ok();
+    for part in [
+        "restarted once",
+        "it panicked: the elbow",
+        "on panic, at most 10 in 60s",
+    ] {
+        assert!(text.contains(part), "{part:?} isn't in {text}");
+    }
+    let json = botzilla("info arm").at(&registry).json();
+    assert_eq!(json["restarts"], 1);
+    assert_eq!(json["last_restart"], "it panicked: the elbow\nis broken");
+    assert_eq!(json["restart"], "on panic, at most 10 in 60s");
 }
 
 #[test]

@@ -55,6 +55,28 @@ fn a_whole_component_expands_to_a_route_a_handler() {
 }
 
 #[test]
+fn a_restart_hook_is_given_what_it_takes() {
+    for (takes, gives) in [
+        (quote!(), "Self :: again (self)"),
+        (
+            quote!(, why: RestartReason),
+            "Self :: again (self , reason)",
+        ),
+        (quote!(, ctx: &Ctx<Self>), "Self :: again (self , ctx)"),
+        (
+            quote!(, why: botzilla::RestartReason, ctx: &Ctx<Self>),
+            "Self :: again (self , reason , ctx)",
+        ),
+    ] {
+        let item = quote!(impl Drive { #[botzilla::on_restart] fn again(&mut self #takes) {} });
+        let text = component(quote!(), &item).to_string();
+        assert!(text.contains("async fn restarting"), "{text}");
+        assert!(text.contains(gives), "{text}");
+        assert!(!text.contains("compile_error"), "{text}");
+    }
+}
+
+#[test]
 fn the_macro_is_not_misled_by_attributes_of_others() {
     let item = quote!(impl Drive { #[axum::handler] fn f(&self) {} });
     assert!(
@@ -96,6 +118,26 @@ fn each_mistake_of_a_block_is_named_with_its_remedy() {
         (
             quote!(impl D { #[on_stop] fn a(self) {} }),
             "write `&mut self`",
+        ),
+        (
+            quote!(impl D { #[on_restart] fn a(&self) {} #[on_restart] fn b(&self) {} }),
+            "one `on_restart` hook",
+        ),
+        (
+            quote!(impl D { #[on_restart] fn a(&self, reason: &RestartReason) {} }),
+            "`reason: RestartReason`",
+        ),
+        (
+            quote!(impl D { #[on_restart] fn a(&self, ctx: &Ctx<Self>, reason: RestartReason) {} }),
+            "both in this order",
+        ),
+        (
+            quote!(impl D { #[on_restart] fn a(&self, reason: RestartReason, ctx: Ctx<Self>) {} }),
+            "`ctx: &Ctx<Self>`",
+        ),
+        (
+            quote!(impl D { #[on_start] fn a(&self, ctx: &Ctx<Self>, other: &Ctx<Self>) {} }),
+            "nothing beside its state",
         ),
         (
             quote!(impl D { #[on_stop] fn a(&self) -> u8 {} }),

@@ -203,7 +203,7 @@ impl Directory {
             for name in own.all() {
                 own.withdraw(&name, Removal::Deregistered);
             }
-            own.take_withdrawn()
+            own.withdrawn().to_vec()
         };
         if names.is_empty() {
             return Ok(());
@@ -349,13 +349,13 @@ impl Directory {
                 }
                 continue;
             }
-            let withdrawn = self.own.lock().take_withdrawn();
+            let withdrawn = self.own.lock().withdrawn().to_vec();
             if !withdrawn.is_empty() {
                 let told = home.ask(deregister(home.id(), &withdrawn), ANSWER).await;
                 if let Err(error) = told {
-                    self.own.lock().put_back_withdrawn(withdrawn);
                     return Ended::Ask(error);
                 }
+                self.own.lock().told_withdrawn(&withdrawn);
                 continue;
             }
             if !self.own.lock().has_news() {

@@ -252,16 +252,14 @@ impl Own {
         std::mem::take(&mut self.node_changed)
     }
 
-    pub(super) fn take_withdrawn(&mut self) -> Vec<(Name, Removal)> {
-        std::mem::take(&mut self.withdrawn)
+    /// What the registry is still to be told. It stays so until it was: who tells may be stopped half-way.
+    pub(super) fn withdrawn(&self) -> &[(Name, Removal)] {
+        &self.withdrawn
     }
 
-    /// They couldn't be told.
-    pub(super) fn put_back_withdrawn(&mut self, names: Vec<(Name, Removal)>) {
-        let again = names
-            .into_iter()
-            .filter(|(it, _)| !self.names.contains_key(it));
-        self.withdrawn.extend(again);
+    /// The registry knows of these.
+    pub(super) fn told_withdrawn(&mut self, told: &[(Name, Removal)]) {
+        self.withdrawn.retain(|withdrawn| !told.contains(withdrawn));
     }
 
     fn claim(&self, entry: &Entry, now: Instant) -> Claim {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use botzilla_wire::{Name, NodeId};
+use rustc_hash::FxHashMap;
 
 use super::{Inner, Node, is_public};
 use crate::{
@@ -76,9 +77,11 @@ impl Home for Node {
     fn changed(&self, what: &Applied) {
         self.inner().enforce_names(&what.changed);
         self.inner().moved();
+        let gone: FxHashMap<_, _> = what.gone.iter().map(|(name, why)| (name, *why)).collect();
         for name in &what.changed {
-            let gone = what.gone.iter().find(|(gone, _)| gone == name);
-            let why = gone.map_or(DownReason::Replaced, |(_, why)| (*why).into());
+            let why = gone
+                .get(name)
+                .map_or(DownReason::Replaced, |why| (*why).into());
             self.look_who_is(name, why);
         }
     }

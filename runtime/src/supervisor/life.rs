@@ -80,9 +80,7 @@ impl<C: 'static> Supervisor<C> {
             None => tracing::error!(component = %hosted.name, %reason, "a component is restarted"),
             Some(why) => {
                 tracing::error!(component = %hosted.name, why, "a component is given up");
-                if hosted.keeper.policy().escalates() {
-                    self.shared.node.escalate(&hosted.name, why);
-                }
+                self.escalates = hosted.keeper.policy().escalates();
             }
         }
         self.phase = Phase::Resting(None);
@@ -185,8 +183,13 @@ impl<C: 'static> Supervisor<C> {
         } else {
             DownReason::Failed
         };
-        self.hosted.set_status(Status::Ended(why));
+        self.hosted.set_status(Status::Ended(why.clone()));
         self.hosted.keeper.leave(self.hosted.number);
-        self.shared.node.forget(&self.hosted, down);
+        let node = &self.shared.node;
+        node.forget(&self.hosted, down);
+        // Only now, so that it is this one's failure that others hear of, not its node's end.
+        if self.escalates {
+            node.escalate(&self.hosted.name, why);
+        }
     }
 }

@@ -208,7 +208,7 @@ fn whatever_happens_in_whatever_order_they_come_up_again_or_end() {
                 }
             }
             let up = (0..3).all(|it| !down[it] && !coming[it]);
-            if chances == 0 && (up || ended == [true; 3]) {
+            if ended == [true; 3] || (chances == 0 && up) {
                 break;
             }
         }

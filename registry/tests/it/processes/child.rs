@@ -12,14 +12,14 @@ use std::{
     time::Duration,
 };
 
-use botzilla::{BroadcastReport, Ctx, Node, NodeConfig};
+use botzilla::{BroadcastReport, Ctx, Node, NodeConfig, Restart};
 use botzilla_registry::Registry;
 use futures_util::future::{join_all, pending};
 
 use super::{
     support::SECRET,
     talk::{
-        AskOther, Beat, Begin, Block, Echo, Echoed, Hang, Hold, Holding, Known, Note, Notes,
+        AskOther, Beat, Begin, Block, Break, Echo, Echoed, Hang, Hold, Holding, Known, Note, Notes,
         TakeTally, Tally, TellAll, TellOther, Wait, Who, Work, traffic,
     },
 };
@@ -103,7 +103,8 @@ fn config() -> botzilla::Result<NodeConfig> {
     Ok(config)
 }
 
-/// A node with a component of each of the names; a name that ends in `!` has a thread of its own.
+/// A node with a component of each of the names; a name that ends in `!` has a thread of its own, and one in
+/// `:never` or `:escalate` is never restarted, or takes its node with it.
 async fn node() -> botzilla::Result<()> {
     let mut orders = orders();
     let node = Node::start(config()?).await?;
@@ -112,7 +113,14 @@ async fn node() -> botzilla::Result<()> {
         let robot = move || Robot::new(lives.fetch_add(1, Ordering::Relaxed) + 1);
         match name.strip_suffix('!') {
             Some(name) => node.spawn(name, robot).own_thread().await?,
-            None => node.spawn(name, robot).await?,
+            None => {
+                let (name, restart) = match name.split_once(':') {
+                    Some((name, "never")) => (name, Restart::never()),
+                    Some((name, "escalate")) => (name, Restart::never().escalate()),
+                    _ => (name, Restart::on_panic()),
+                };
+                node.spawn(name, robot).restart(restart).await?
+            }
         };
     }
     node.ready().await;
@@ -258,6 +266,11 @@ impl Robot {
     async fn wait(&mut self, _: Wait) {
         HOLDING.with_borrow_mut(|count| *count += 1);
         pending::<()>().await;
+    }
+
+    #[botzilla::handler]
+    fn breaks(&mut self, _: Break) {
+        panic!("broken");
     }
 
     #[botzilla::handler]

@@ -21,3 +21,4 @@ mod shutdown;
 mod strangers;
 mod support;
 mod talk;
+mod watched;

@@ -64,6 +64,10 @@ pub(crate) struct Block {}
 #[botzilla::message]
 pub(crate) struct Hang {}
 
+/// Panics.
+#[botzilla::message]
+pub(crate) struct Break {}
+
 /// Takes so long without holding up anything but the component.
 #[botzilla::message(reply = u64)]
 pub(crate) struct Work {

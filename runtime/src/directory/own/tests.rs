@@ -108,7 +108,7 @@ fn an_answer_about_an_earlier_instance_is_not_about_the_present_one() {
     ));
     let mut second = own.announce(&name(), component(2));
     assert!(
-        own.take_withdrawn().is_empty(),
+        own.withdrawn().is_empty(),
         "the second claim replaces the first"
     );
     own.registered(&sent, answer(false, "a", granted(7)), now);

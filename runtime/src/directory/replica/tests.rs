@@ -271,7 +271,7 @@ fn a_name_that_was_asked_for_is_remembered_only_if_it_is_news_of_the_same_regist
         entry: entry("new", 3, 11),
     }];
     let applied = replica.apply(changes(1, 11, &[3], set), see_nine).unwrap();
-    assert_eq!(applied.changed, []);
+    assert!(applied.changed.is_empty());
     let nobody = replica.learn(&ResolveReply::default()).unwrap();
     assert_eq!(nobody, (None, Applied::default()));
 }

@@ -118,6 +118,11 @@ impl Arm {
         self.waiting = None;
     }
 
+    #[botzilla::on_restart]
+    async fn again(&mut self, reason: botzilla::RestartReason) -> Result<(), String> {
+        Err(reason.to_string())
+    }
+
     #[botzilla::handler]
     fn count(&mut self, _: Count, ctx: &botzilla::Ctx<Self>) -> botzilla::Later<u32> {
         let (replier, later) = ctx.reply_later();

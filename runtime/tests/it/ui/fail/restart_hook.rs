@@ -1,0 +1,29 @@
+use botzilla::{Ctx, RestartReason};
+
+struct Drive;
+
+#[botzilla::component]
+impl Drive {
+    #[botzilla::on_restart]
+    fn again(&mut self, ctx: &Ctx<Self>, reason: RestartReason) {}
+
+    #[botzilla::on_restart]
+    fn and_again(&mut self, reason: &RestartReason) {}
+}
+
+struct Arm;
+
+#[botzilla::component]
+impl Arm {
+    #[botzilla::on_restart]
+    fn again(&mut self, reason: String) {}
+}
+
+struct Lidar;
+
+impl Lidar {
+    #[botzilla::on_restart]
+    fn again(&mut self) {}
+}
+
+fn main() {}
