@@ -299,7 +299,7 @@ impl<S: Store> Table<S> {
         for (node, name) in all {
             if !may_hold(node, &name) {
                 tracing::warn!(%node, %name, "its name is taken back: the policy doesn't let it be that any more");
-                self.give_up(node, &name);
+                self.give_up(node, &name, Removal::Deregistered);
                 self.decide(now, links, &name);
             }
         }

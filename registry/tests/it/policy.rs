@@ -116,6 +116,7 @@ fn nobody_gives_up_names_that_it_may_not_have() {
             let msg = Deregister {
                 node: node.to_string(),
                 names: vec!["greeter".to_owned()],
+                failed: Vec::new(),
             };
             tablet.component(REGISTRY).ask(msg).await.unwrap();
         }
