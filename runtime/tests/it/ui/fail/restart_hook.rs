@@ -11,19 +11,4 @@ impl Drive {
     fn and_again(&mut self, reason: &RestartReason) {}
 }
 
-struct Arm;
-
-#[botzilla::component]
-impl Arm {
-    #[botzilla::on_restart]
-    fn again(&mut self, reason: String) {}
-}
-
-struct Lidar;
-
-impl Lidar {
-    #[botzilla::on_restart]
-    fn again(&mut self) {}
-}
-
 fn main() {}
