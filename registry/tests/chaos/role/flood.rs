@@ -55,7 +55,7 @@ async fn keep_on(target: SocketAddr, number: usize, made: Rc<Cell<u64>>) {
             // However the other side ends it.
             let _ = annoy(stream, number).await;
         }
-        sleep(Duration::from_millis(500)).await;
+        sleep(Duration::from_millis(1_500)).await;
     }
 }
 

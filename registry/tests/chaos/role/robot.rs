@@ -116,7 +116,7 @@ impl Robot {
     async fn work(&mut self, msg: Work, ctx: &Ctx<Self>) -> u32 {
         let intact = is_filler(msg.id.n, &msg.filler);
         let by = Self::ran(msg.id, intact, ctx);
-        tokio::time::sleep(Duration::from_millis(8)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
         by
     }
 

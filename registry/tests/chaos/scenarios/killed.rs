@@ -32,7 +32,6 @@ pub(super) const DEAD: &[&str] = &[
     "not connected",
     "no such component",
     "expired",
-    "full",
 ];
 
 async fn component(network: &Network) -> String {

@@ -49,7 +49,7 @@ pub(super) const ALL: &[Scenario] = &[
 ];
 
 /// What a message may end as whose connection lives.
-const SLOW: &[&str] = &["expired", "full"];
+const SLOW: &[&str] = &["expired"];
 
 const fn lossy(loss: f64) -> Fault {
     Fault {

@@ -30,7 +30,7 @@ async fn shortly(network: &Network) -> String {
     world.begin().await;
     world.stand_still("b", seconds(2)).await;
     world.settled(seconds(0)).await;
-    world.finish(&["b"], &["expired", "full"]).await
+    world.finish(&["b"], &["expired"]).await
 }
 
 async fn for_long(network: &Network) -> String {
@@ -38,7 +38,7 @@ async fn for_long(network: &Network) -> String {
     world.warm_up().await;
     world.begin().await;
     let since = crate::diary::now();
-    world.stand_still("b", at_least(8)).await;
+    world.stand_still("b", at_least(11)).await;
     let took = world.settled(seconds(0)).await;
     world.note(&format!("back after {:.1} s", took.as_secs_f64()));
     world.given_up(&["b"], since);
