@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::role::ROLE;
+use crate::{network, role::ROLE};
 
 /// For what takes a moment: a machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,6 +55,7 @@ impl Process {
             .arg(std::env::current_exe().unwrap())
             .env(ROLE, role)
             .env("CHAOS_DIARY", &diary)
+            .env("CHAOS_SECURITY", network::security())
             // What is measured is what it holds, not what the allocator keeps for later: large
             // blocks go back at once, and there is one heap.
             .env("MALLOC_MMAP_THRESHOLD_", "8192")

@@ -10,7 +10,10 @@ use std::{
     net::Ipv4Addr,
     path::Path,
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use tun_rs::{DeviceBuilder, SyncDevice};
@@ -36,6 +39,22 @@ impl Host {
 
     fn index(self) -> usize {
         self as usize
+    }
+}
+
+/// Whether what goes over the network is encrypted in this scenario.
+static IS_ENCRYPTED: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn encrypt(is_encrypted: bool) {
+    IS_ENCRYPTED.store(is_encrypted, Relaxed);
+}
+
+/// As the setting is written.
+pub(crate) fn security() -> &'static str {
+    if IS_ENCRYPTED.load(Relaxed) {
+        "noise"
+    } else {
+        "hmac"
     }
 }
 

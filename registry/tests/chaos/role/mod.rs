@@ -11,7 +11,7 @@ use std::{
     process::exit,
 };
 
-use botzilla::NodeConfig;
+use botzilla::{NodeConfig, Security};
 use botzilla_registry::Registry;
 pub(crate) use robot::Plan;
 
@@ -76,7 +76,8 @@ fn orders() -> tokio::sync::mpsc::Receiver<String> {
 
 async fn registry() -> botzilla::Result<()> {
     let _orders = orders();
-    let config = NodeConfig::hosting_registry(SECRET)?.listen(variable("CHAOS_LISTEN"));
+    let config = NodeConfig::hosting_registry(SECRET)?.security(security());
+    let config = config.listen(variable("CHAOS_LISTEN"));
     let mut registry = Registry::with(config);
     if !variable("CHAOS_FRESH").is_empty() {
         registry = registry.fresh();
@@ -86,8 +87,14 @@ async fn registry() -> botzilla::Result<()> {
     running.node().until_shutdown().await
 }
 
+/// How the scenario's connections are protected.
+fn security() -> Security {
+    let security = variable("CHAOS_SECURITY");
+    security.parse().expect("the suite knows how it is written")
+}
+
 /// How a node of the suite is set up.
 fn config() -> botzilla::Result<NodeConfig> {
     let config = NodeConfig::new(variable("CHAOS_REGISTRY"), SECRET)?;
-    Ok(config.listen(variable("CHAOS_LISTEN")))
+    Ok(config.security(security()).listen(variable("CHAOS_LISTEN")))
 }

@@ -17,7 +17,7 @@ use futures_util::future::LocalBoxFuture;
 use libtest_mimic::{Completion, Trial};
 
 use crate::{
-    network::Network,
+    network::{self, Network},
     world::{fault_time, seconds},
 };
 
@@ -56,10 +56,12 @@ pub(crate) fn trials() -> Vec<Trial> {
         timed::ALL,
         wanting::ALL,
     ];
-    let trial = |scenario: &'static Scenario| {
-        Trial::ignorable_test(scenario.name, move || Ok(perform(scenario)))
+    let trial = |(index, scenario): (usize, &'static Scenario)| {
+        // In turn, so that both have faults of each kind.
+        let is_encrypted = index % 2 == 1;
+        Trial::ignorable_test(scenario.name, move || Ok(perform(scenario, is_encrypted)))
     };
-    all.into_iter().flatten().map(trial).collect()
+    all.into_iter().flatten().enumerate().map(trial).collect()
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -69,7 +71,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-fn perform(scenario: &Scenario) -> Completion {
+fn perform(scenario: &Scenario, is_encrypted: bool) -> Completion {
     let mut network = locked(&NETWORK);
     let network = network.get_or_insert_with(|| {
         let (network, without) = Network::new(std::process::id().into());
@@ -88,6 +90,7 @@ fn perform(scenario: &Scenario) -> Completion {
         return Completion::ignored_with(missing);
     }
     network.heal();
+    network::encrypt(is_encrypted);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -95,7 +98,7 @@ fn perform(scenario: &Scenario) -> Completion {
     let run = (scenario.run)(network);
     let timed = async { tokio::time::timeout(WHOLE + 2 * fault_time(), run).await };
     let line = runtime.block_on(timed).expect("it hangs");
-    print!("{line} ... ");
+    print!("{}, {line} ... ", network::security());
     let _ = std::io::stdout().flush();
     Completion::Completed
 }
