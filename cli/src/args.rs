@@ -1,5 +1,6 @@
 //! What was typed. The doc comments are the help.
 
+pub(crate) mod key;
 pub(crate) mod policy;
 pub(crate) mod stream;
 
@@ -64,8 +65,8 @@ pub(crate) struct Common {
     )]
     pub(crate) registry: Option<String>,
 
-    /// A file whose first line is the secret [env: BOTZILLA_SECRET_FILE; BOTZILLA_SECRET is the
-    /// secret itself]
+    /// A file with a secret on each line, the preferred one first, that only its owner can read [env:
+    /// BOTZILLA_SECRET_FILE; BOTZILLA_SECRET is the secret itself]
     #[arg(
         long,
         global = true,
@@ -107,6 +108,7 @@ pub(crate) struct Typed;
 pub(crate) enum Command {
     Registry(Registry),
     Keygen(Keygen),
+    Key(key::Key),
     List(List),
     Info(Info),
     Call(Message),
@@ -139,14 +141,14 @@ pub(crate) struct Registry {
     pub(crate) fresh: bool,
 }
 
-/// Makes a secret, and shows it alone
+/// Makes a secret, and shows it alone; short for `key new`
 ///
 /// All nodes of a robot and its registry share one secret. Whoever has it is one of them.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
   export BOTZILLA_SECRET=$(botzilla keygen)
-  (umask 077; botzilla keygen > secret)       a file for --secret-file that nobody else reads
+  botzilla key new secret                     a file for --secret-file that nobody else reads
   botzilla keygen --id lab-2                  the id tells secrets apart, and may be seen by anybody")]
 pub(crate) struct Keygen {
     /// What the secret is called: 1 to 32 characters of A-Z a-z 0-9 _ - [default: random]
@@ -376,6 +378,7 @@ mod tests {
             &["botzilla", "list", "--json", "--json"],
             &["botzilla", "policy", "check", "p.toml", "--key", "tablet"],
             &["botzilla", "policy", "check", "p.toml", "--call", "a/b"],
+            &["botzilla", "key", "rotate", "secret", "turn"],
             &["botzilla", "stream", "hz"],
             &["botzilla", "stream", "echo", "a/b", "--count", "0"],
             &["botzilla", "stream", "pub", "a/b", "1", "--rate", "often"],

@@ -73,7 +73,7 @@ async fn run(args: Args) -> Result<(), CliError> {
             })?;
             cmd::stream::run(*config, plan, &mut screen).await
         }
-        Plan::Keygen { id } => show(&cmd::keygen::run(id.as_deref())?, json),
+        Plan::Key(plan) => show(&cmd::key::run(plan)?, json),
         Plan::Policy(plan) => {
             let report = cmd::policy::run(plan)?;
             show(&report, json)?;

@@ -10,7 +10,11 @@ mod stream;
 mod style;
 mod text;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use botzilla::{
     BroadcastReport, Description, StreamReport,
@@ -19,6 +23,7 @@ use botzilla::{
 };
 use botzilla_examples::demo;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 pub(crate) use self::{
     json::json,
@@ -33,12 +38,41 @@ use crate::{
     schema::Contract,
 };
 
+/// A secret that a file has.
+pub(crate) struct Held {
+    pub(crate) id: String,
+    pub(crate) preferred: bool,
+    pub(crate) passphrase: bool,
+}
+
 /// What a command found or did.
 pub(crate) enum Report {
     /// A registry that runs.
     Listening { address: SocketAddr, fresh: bool },
     /// A new secret.
-    Key { id: String, secret: String },
+    Key {
+        id: String,
+        secret: Zeroizing<String>,
+    },
+    /// The secrets of a file.
+    Keys { file: PathBuf, held: Vec<Held> },
+    /// A new secret in a file.
+    KeyAdded {
+        file: PathBuf,
+        id: String,
+        created: bool,
+        held: Vec<Held>,
+    },
+    /// A step of a rotation was done.
+    KeyStep {
+        file: PathBuf,
+        step: &'static str,
+        id: String,
+        /// To be given to other machines.
+        secret: Option<Zeroizing<String>>,
+        changed: bool,
+        held: Vec<Held>,
+    },
     /// Who is there.
     List {
         components: Vec<Listed>,
@@ -156,8 +190,35 @@ impl Report {
                  until it does"
                     .to_owned(),
             ),
+            Self::KeyAdded {
+                created: true,
+                file,
+                ..
+            } => Some(format!(
+                "copy {} to every machine of the robot, over a safe way; its nodes find it by \
+                 BOTZILLA_SECRET_FILE or `secret_file`",
+                file.display()
+            )),
+            Self::KeyStep {
+                file, step, held, ..
+            } => Some(next_step(file, step, held)),
             _ => None,
         }
+    }
+}
+
+/// What comes after a step of a rotation.
+fn next_step(file: &Path, step: &str, held: &[Held]) -> String {
+    let file = file.display();
+    let rotate = format!("`botzilla key rotate {file}");
+    match step {
+        "add" => format!(
+            "{file} accepts it now; give the same line to each other machine ({rotate} add -` reads it from \
+             stdin), and when all have it, {rotate} switch` on each"
+        ),
+        "switch" => format!("when this was done on every machine, {rotate} drop` on each"),
+        _ if held.len() > 1 => format!("{file} has {} secrets left", held.len()),
+        _ => "when this was done on every machine, the old one is of no use to anybody".to_owned(),
     }
 }
 

@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     args::{
         self, Args, Command, Common, Message,
+        key::{self, Key},
         stream::{Stream, Verb},
     },
     error::CliError,
@@ -27,9 +28,7 @@ use crate::{
 /// One command, ready to run.
 pub(crate) enum Plan {
     Registry(RegistryPlan),
-    Keygen {
-        id: Option<String>,
-    },
+    Key(KeyPlan),
     Ask {
         config: Box<NodeConfig>,
         timeout: Duration,
@@ -44,6 +43,23 @@ pub(crate) enum Plan {
     Policy(PolicyPlan),
     Completions {
         shell: Shell,
+    },
+}
+
+/// What is to be done with secrets.
+pub(crate) enum KeyPlan {
+    New {
+        id: Option<String>,
+        file: Option<PathBuf>,
+    },
+    List {
+        file: PathBuf,
+    },
+    Rotate {
+        file: PathBuf,
+        step: key::Step,
+        which: Option<String>,
+        id: Option<String>,
     },
 }
 
@@ -110,7 +126,13 @@ pub(crate) fn resolve(args: Args) -> Result<Plan, CliError> {
         ));
     }
     let what = match command {
-        Command::Keygen(keygen) => return Ok(Plan::Keygen { id: keygen.id }),
+        Command::Keygen(keygen) => {
+            return Ok(Plan::Key(KeyPlan::New {
+                id: keygen.id,
+                file: None,
+            }));
+        }
+        Command::Key(key) => return Ok(Plan::Key(key_plan(key))),
         Command::Completions(completions) => {
             return Ok(Plan::Completions {
                 shell: completions.shell,
@@ -223,6 +245,22 @@ fn settings(common: Common) -> Result<Settings, CliError> {
         (settings.secret, settings.secret_file) = (None, common.secret_file);
     }
     Ok(settings)
+}
+
+fn key_plan(key: Key) -> KeyPlan {
+    match key.verb {
+        key::Verb::New(new) => KeyPlan::New {
+            id: new.id,
+            file: new.file,
+        },
+        key::Verb::List(list) => KeyPlan::List { file: list.file },
+        key::Verb::Rotate(rotate) => KeyPlan::Rotate {
+            file: rotate.file,
+            step: rotate.step,
+            which: rotate.which,
+            id: rotate.id,
+        },
+    }
 }
 
 fn registry_node(listen: &str, common: Common) -> Result<NodeConfig, CliError> {

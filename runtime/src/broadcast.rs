@@ -308,54 +308,52 @@ async fn reach(
 ) -> BroadcastReport {
     let encoding = route.encoding;
     let outcome = node.deadlines().within(terms.deadline, async {
-        let link = match node.inner().links().current(audience.node) {
-            Some(link) => link,
-            None => {
-                let (here, node, id) = (node.clone(), node.clone(), audience.node);
-                let (addresses, deadline) = (audience.addresses.clone(), terms.deadline);
-                let linked = here.on_thread(move || async move {
-                    node.inner().links().connect(id, &addresses, deadline).await
-                });
-                let linked = linked.await.ok_or(Reason::ShuttingDown)?;
-                linked.map_err(|error| not_connected(&error))?
+        let (link, denied, ended) = loop {
+            let link = match node.inner().links().current(audience.node) {
+                Some(link) => link,
+                None => {
+                    let (here, node, id) = (node.clone(), node.clone(), audience.node);
+                    let (addresses, deadline) = (audience.addresses.clone(), terms.deadline);
+                    let linked = here.on_thread(move || async move {
+                        node.inner().links().connect(id, &addresses, deadline).await
+                    });
+                    let linked = linked.await.ok_or(Reason::ShuttingDown)?;
+                    linked.map_err(|error| not_connected(&error))?
+                }
+            };
+            // As a component that it may not be, a node is sent nothing, and isn't believed.
+            let mut denied = Vec::new();
+            for name in &audience.components {
+                if let Err(reason) = node.inner().as_component(Arc::clone(&link), name) {
+                    denied.push((name.clone(), reason));
+                }
+            }
+            if denied.len() == audience.components.len()
+                && let Some((_, reason)) = denied.pop()
+            {
+                return Err(reason);
+            }
+            let (asker, ended) = oneshot::channel();
+            let outgoing = Outgoing {
+                route: Arc::clone(&route),
+                kind: Kind::Ask,
+                deadline: terms.deadline,
+                path: None,
+                payload: payload.clone(),
+            };
+            match link.send(outgoing, Ticket::Ask(asker)).await {
+                Ok(_) => break (link, denied, ended),
+                Err((_, NotSent::TooLarge { max })) => {
+                    return Err(Reason::TooLarge {
+                        detail: format!("the other side takes {max} bytes at most"),
+                        may_have_run: false,
+                    });
+                }
+                Err((_, NotSent::NoCredit)) => return Err(Reason::Full),
+                // It hasn't left: it goes over the next one.
+                Err((_, NotSent::Closed { .. })) => tokio::task::yield_now().await,
             }
         };
-        // As a component that it may not be, a node is sent nothing, and isn't believed.
-        let mut denied = Vec::new();
-        for name in &audience.components {
-            if let Err(reason) = node.inner().as_component(Arc::clone(&link), name) {
-                denied.push((name.clone(), reason));
-            }
-        }
-        if denied.len() == audience.components.len()
-            && let Some((_, reason)) = denied.pop()
-        {
-            return Err(reason);
-        }
-        let (asker, ended) = oneshot::channel();
-        let outgoing = Outgoing {
-            route,
-            kind: Kind::Ask,
-            deadline: terms.deadline,
-            path: None,
-            payload,
-        };
-        match link.send(outgoing, Ticket::Ask(asker)).await {
-            Ok(_) => {}
-            Err((_, NotSent::TooLarge { max })) => {
-                return Err(Reason::TooLarge {
-                    detail: format!("the other side takes {max} bytes at most"),
-                    may_have_run: false,
-                });
-            }
-            Err((_, NotSent::NoCredit)) => return Err(Reason::Full),
-            Err((_, NotSent::Closed { why })) => {
-                return Err(Reason::Disconnected {
-                    why: why.to_string(),
-                    may_have_run: false,
-                });
-            }
-        }
         let bytes = remote_answer(ended.await.ok(), terms.time)?;
         let mut report: BroadcastReport =
             botzilla_wire::encoding::decode(encoding, &bytes, node.limits()).map_err(|error| {

@@ -232,13 +232,15 @@ pub enum EndCode {
     TooLarge,
     /// 10: an item can't be put into the subscriber's encoding.
     CannotEncode,
+    /// 11: another connection takes this one's place, and the subscriber's place is kept for it.
+    Moved,
     /// A number from a later version.
     Unknown(u16),
 }
 
 impl EndCode {
     /// Every code that this version knows, by number.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::PublisherGone,
         Self::NoSuchStream,
         Self::WrongSchema,
@@ -249,6 +251,7 @@ impl EndCode {
         Self::Unsubscribed,
         Self::TooLarge,
         Self::CannotEncode,
+        Self::Moved,
     ];
 
     /// The number on the wire.
@@ -264,6 +267,7 @@ impl EndCode {
             Self::Unsubscribed => 8,
             Self::TooLarge => 9,
             Self::CannotEncode => 10,
+            Self::Moved => 11,
             Self::Unknown(number) => number,
         }
     }
@@ -290,6 +294,7 @@ impl fmt::Display for EndCode {
             Self::Unsubscribed => "unsubscribed",
             Self::TooLarge => "too large",
             Self::CannotEncode => "can't encode",
+            Self::Moved => "moved",
             Self::Unknown(number) => return write!(f, "end {number}"),
         };
         f.write_str(text)

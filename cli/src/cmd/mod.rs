@@ -6,7 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod demo;
 mod ending;
 mod info;
-pub(crate) mod keygen;
+pub(crate) mod key;
 mod list;
 pub(crate) mod policy;
 pub(crate) mod registry;

@@ -25,6 +25,8 @@ pub(crate) async fn start(plan: RegistryPlan) -> Result<(Report, Serving), CliEr
     // Before anybody is told that it runs: whoever is may end it at once.
     let ending = Ending::new()?;
     let registry = registry.start().await?;
+    // Its secrets may be rotated while it runs.
+    registry.node().reload_at_sighup().await?;
     // As bound: what others reach it at depends on where they are.
     let bound = registry.node().address();
     let address = bound.unwrap_or_else(|| registry.address());

@@ -6,8 +6,13 @@ use botzilla::{
 };
 use serde_json::{Value, json};
 
-use super::{Report, stream};
+use super::{Held, Report, stream};
 use crate::schema::Contract;
+
+fn keys(held: &[Held]) -> Vec<Value> {
+    let key = |held: &Held| json!({"id": held.id, "preferred": held.preferred, "passphrase": held.passphrase});
+    held.iter().map(key).collect()
+}
 
 /// A report as one line.
 pub(crate) fn json(report: &Report) -> String {
@@ -17,7 +22,30 @@ pub(crate) fn json(report: &Report) -> String {
 fn value(report: &Report) -> Value {
     match report {
         Report::Listening { address, fresh } => json!({"listening": address, "fresh": fresh}),
-        Report::Key { id, secret } => json!({"id": id, "secret": secret}),
+        Report::Key { id, secret } => json!({"id": id, "secret": secret.as_str()}),
+        Report::Keys { file, held } => json!({"file": file, "keys": keys(held)}),
+        Report::KeyAdded {
+            file,
+            id,
+            created,
+            held,
+        } => json!({"file": file, "id": id, "created": created, "keys": keys(held)}),
+        Report::KeyStep {
+            file,
+            step,
+            id,
+            secret,
+            changed,
+            held,
+        } => {
+            let mut step = json!({
+                "file": file, "step": step, "id": id, "changed": changed, "keys": keys(held),
+            });
+            if let Some(secret) = secret {
+                step["secret"] = secret.as_str().into();
+            }
+            step
+        }
         Report::List {
             components,
             recovering,

@@ -9,7 +9,7 @@ use botzilla::{
 use serde_json::Value;
 
 use super::{
-    Report, Style, stream,
+    Held, Report, Style, stream,
     style::{Table, Tone},
 };
 use crate::{error::plain, schema::Contract};
@@ -21,7 +21,35 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
             let how = if *fresh { ", gives names at once" } else { "" };
             format!("registry listening on {address}{how} (Ctrl-C ends it)\n")
         }
-        Report::Key { secret, .. } => format!("{secret}\n"),
+        Report::Key { secret, .. } => format!("{}\n", secret.as_str()),
+        Report::Keys { held, .. } => keys(held, style),
+        Report::KeyAdded { file, id, held, .. } => {
+            let preferred = held.first().is_some_and(|first| first.id == *id);
+            let how = if preferred { "preferred" } else { "accepted" };
+            format!("{} has the secret {id}, which is {how}\n", file.display())
+        }
+        // Alone, so that it can be given on.
+        Report::KeyStep {
+            secret: Some(secret),
+            ..
+        } => format!("{}\n", secret.as_str()),
+        Report::KeyStep {
+            file,
+            id,
+            step,
+            changed,
+            held,
+            ..
+        } => {
+            let ids: Vec<_> = held.iter().map(|held| &*held.id).collect();
+            let said = match (*step, changed) {
+                ("drop", _) => format!("{id} is dropped"),
+                ("switch", true) => format!("{id} is preferred"),
+                (_, true) => format!("{id} is accepted"),
+                (_, false) => "nothing to change".to_owned(),
+            };
+            format!("{said}: {} has {}\n", file.display(), ids.join(", "))
+        }
         Report::List {
             components, group, ..
         } => list(components, group.as_deref(), style),
@@ -335,6 +363,30 @@ pub(super) fn pretty(value: &Value) -> String {
 
 pub(super) fn plain_lines(text: &str) -> String {
     text.lines().map(plain).collect::<Vec<_>>().join("\n")
+}
+
+fn keys(held: &[Held], style: Style) -> String {
+    let mut table = Table::new(&["ID", "SECRET", ""]);
+    for Held {
+        id,
+        preferred,
+        passphrase,
+    } in held
+    {
+        let secret = if *passphrase {
+            "*** (a passphrase)"
+        } else {
+            "***"
+        };
+        let (how, tone) = if *preferred {
+            ("preferred", Tone::Strong)
+        } else {
+            ("accepted", Tone::Plain)
+        };
+        let cells = [(id.as_str(), tone), (secret, Tone::Plain), (how, tone)];
+        table.row(cells.map(|(text, tone)| (text.to_owned(), tone)));
+    }
+    table.render(style)
 }
 
 #[cfg(test)]

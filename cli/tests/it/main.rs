@@ -4,6 +4,8 @@
 
 mod demo;
 mod following;
+#[cfg(unix)]
+mod keys;
 mod mistakes;
 mod policy;
 mod process;

@@ -133,6 +133,25 @@ fn secrets() {
             with("bz1:other:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
             &["no secret in common", "`other`"],
         ),
+        // Several: the ids say which of them is meant.
+        (
+            with(
+                "bz1:first:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=, bz1:test:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=",
+            ),
+            &["wrong secret", "`test`", "give both the same"],
+        ),
+        (
+            with(
+                "bz1:first:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,bz1:second:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=",
+            ),
+            &["no secret in common", "`first`, `second`"],
+        ),
+        (
+            with(
+                "bz1:test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,bz1:test:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=",
+            ),
+            &["secret", "line 2", "key id `test`", "another"],
+        ),
         (
             with("a passphrase of some length"),
             &["no secret in common", "`passphrase`"],

@@ -82,9 +82,15 @@ impl Botzilla {
         self
     }
 
-    /// A file in its working directory.
+    /// A file in its working directory, which nobody else can read.
     pub(crate) fn file(self, name: &str, text: &str) -> Self {
-        std::fs::write(self.directory.path().join(name), text).unwrap();
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
         self
     }
 

@@ -377,6 +377,7 @@ fn every_verb_teaches_by_examples() {
     let all = [
         "registry",
         "keygen",
+        "key",
         "list",
         "info",
         "call",

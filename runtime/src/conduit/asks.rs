@@ -207,34 +207,38 @@ impl Conduit {
         let terms = typed.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
             let Turn {
-                place,
+                mut place,
                 urgent,
                 _passing,
             } = self.turn(M::NAME, &terms).await?;
             self.check_cycle(M::NAME, &place, &terms)?;
-            match &place {
-                Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
-                    Some(route) => {
-                        let seat = wait_for_seat(hosted, route).await?;
-                        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-                        let key = self.ask_seated(hosted, seat, typed, waker)?;
-                        Ok(Asking::Here(hosted.clone(), key))
+            loop {
+                match &place {
+                    Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
+                        Some(route) => {
+                            let seat = wait_for_seat(hosted, route).await?;
+                            let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+                            let key = self.ask_seated(hosted, seat, typed, waker)?;
+                            return Ok(Asking::Here(hosted.clone(), key));
+                        }
+                        None => {
+                            let raw = self.by_bytes(hosted, typed)?;
+                            let encoding = raw.encoding;
+                            let answer = self.ask_raw_here(hosted, raw).await?;
+                            return Ok(Asking::Elsewhere(Reception::Bytes(encoding, answer)));
+                        }
+                    },
+                    Place::There(link, located) => {
+                        let route = self.route::<M>(located.as_deref(), urgent);
+                        let encoding = route.encoding;
+                        let payload = encode(&route, &typed.message)?;
+                        let outgoing = outgoing(route, Kind::Ask, &terms, payload);
+                        if let Some((id, ended)) = ask_there(link, outgoing).await? {
+                            let reception = Reception::There(encoding, awaited(link, id, ended));
+                            return Ok(Asking::Elsewhere(reception));
+                        }
+                        place = self.find_another(&terms).await?;
                     }
-                    None => {
-                        let raw = self.by_bytes(hosted, typed)?;
-                        let encoding = raw.encoding;
-                        let answer = self.ask_raw_here(hosted, raw).await?;
-                        Ok(Asking::Elsewhere(Reception::Bytes(encoding, answer)))
-                    }
-                },
-                Place::There(link, located) => {
-                    let route = self.route::<M>(located.as_deref(), urgent);
-                    let encoding = route.encoding;
-                    let payload = encode(&route, &typed.message)?;
-                    let outgoing = outgoing(route, Kind::Ask, &terms, payload);
-                    let (id, ended) = ask_there(link, outgoing).await?;
-                    let reception = Reception::There(encoding, awaited(link, id, ended));
-                    Ok(Asking::Elsewhere(reception))
                 }
             }
         });
@@ -248,22 +252,28 @@ impl Conduit {
         let terms = raw.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
             let Turn {
-                place, _passing, ..
+                mut place,
+                _passing,
+                ..
             } = self.turn(&raw.message, &terms).await?;
             self.check_cycle(&raw.message, &place, &terms)?;
-            match &place {
-                Place::Here(hosted) => {
-                    let encoding = raw.encoding;
-                    Ok(Reception::Bytes(
-                        encoding,
-                        self.ask_raw_here(hosted, raw).await?,
-                    ))
-                }
-                Place::There(link, located) => {
-                    let route = self.raw_route(located.as_deref(), &raw);
-                    let outgoing = outgoing(route, Kind::Ask, &terms, raw.payload);
-                    let (id, ended) = ask_there(link, outgoing).await?;
-                    Ok(Reception::There(raw.encoding, awaited(link, id, ended)))
+            loop {
+                match &place {
+                    Place::Here(hosted) => {
+                        let encoding = raw.encoding;
+                        return Ok(Reception::Bytes(
+                            encoding,
+                            self.ask_raw_here(hosted, raw).await?,
+                        ));
+                    }
+                    Place::There(link, located) => {
+                        let route = self.raw_route(located.as_deref(), &raw);
+                        let outgoing = outgoing(route, Kind::Ask, &terms, raw.payload.clone());
+                        if let Some((id, ended)) = ask_there(link, outgoing).await? {
+                            return Ok(Reception::There(raw.encoding, awaited(link, id, ended)));
+                        }
+                        place = self.find_another(&terms).await?;
+                    }
                 }
             }
         });
@@ -337,14 +347,17 @@ impl Conduit {
     }
 }
 
+/// None if the connection takes no messages any more: this one hasn't left, and goes where the target
+/// is found next.
 async fn ask_there(
     link: &Arc<Link>,
     outgoing: Outgoing,
-) -> Result<(u64, oneshot::Receiver<Ended>), Reason> {
+) -> Result<Option<(u64, oneshot::Receiver<Ended>)>, Reason> {
     let (asker, ended) = oneshot::channel();
     let (size, time) = (outgoing.payload.len(), time_of(&outgoing));
     match link.send(outgoing, Ticket::Ask(asker)).await {
-        Ok(id) => Ok((id, ended)),
+        Ok(id) => Ok(Some((id, ended))),
+        Err((_, NotSent::Closed { .. })) => Ok(None),
         Err((_, why)) => Err(not_sent(why, size, time)),
     }
 }

@@ -230,6 +230,15 @@ impl Conduit {
     }
 }
 
+impl Conduit {
+    /// Where the target is now that the connection there takes no messages any more: another is made.
+    async fn find_another(&self, terms: &Terms) -> Result<Place, Reason> {
+        // Whoever ends the old one may be on this very thread.
+        tokio::task::yield_now().await;
+        self.find_place(terms).await
+    }
+}
+
 impl Place {
     fn is_good(&self) -> bool {
         match self {

@@ -97,26 +97,33 @@ impl Conduit {
         let terms = typed.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
             let Turn {
-                place,
+                mut place,
                 urgent,
                 _passing,
             } = self.turn(M::NAME, &terms).await?;
-            match &place {
-                Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
-                    Some(route) => {
-                        let seat = wait_for_seat(hosted, route).await?;
-                        self.tell_typed(seat, typed).map_err(|_| stopped())
+            loop {
+                match &place {
+                    Place::Here(hosted) => match hosted.route_of_type(TypeId::of::<M>()) {
+                        Some(route) => {
+                            let seat = wait_for_seat(hosted, route).await?;
+                            return self.tell_typed(seat, typed).map_err(|_| stopped());
+                        }
+                        None => {
+                            let raw = self.by_bytes(hosted, typed)?;
+                            return self.tell_raw_here(hosted, raw, Letter::of::<M>()).await;
+                        }
+                    },
+                    Place::There(link, located) => {
+                        let route = self.route::<M>(located.as_deref(), urgent);
+                        let payload = encode(&route, &typed.message)?;
+                        let outgoing = outgoing(route, Kind::Tell, &terms, payload);
+                        if let Some(sent) =
+                            self.tell_there(link, outgoing, Letter::of::<M>()).await?
+                        {
+                            return Ok(sent);
+                        }
+                        place = self.find_another(&terms).await?;
                     }
-                    None => {
-                        let raw = self.by_bytes(hosted, typed)?;
-                        self.tell_raw_here(hosted, raw, Letter::of::<M>()).await
-                    }
-                },
-                Place::There(link, located) => {
-                    let route = self.route::<M>(located.as_deref(), urgent);
-                    let payload = encode(&route, &typed.message)?;
-                    let outgoing = outgoing(route, Kind::Tell, &terms, payload);
-                    self.tell_there(link, outgoing, Letter::of::<M>()).await
                 }
             }
         });
@@ -130,14 +137,22 @@ impl Conduit {
         let terms = raw.terms.clone();
         let waited = self.node.deadlines().within(terms.deadline, async {
             let Turn {
-                place, _passing, ..
+                mut place,
+                _passing,
+                ..
             } = self.turn(&raw.message, &terms).await?;
-            match &place {
-                Place::Here(hosted) => self.tell_raw_here(hosted, raw, AS_JSON).await,
-                Place::There(link, located) => {
-                    let route = self.raw_route(located.as_deref(), &raw);
-                    let outgoing = outgoing(route, Kind::Tell, &terms, raw.payload);
-                    self.tell_there(link, outgoing, AS_JSON).await
+            loop {
+                match &place {
+                    Place::Here(hosted) => return self.tell_raw_here(hosted, raw, AS_JSON).await,
+                    Place::There(link, located) => {
+                        let route = self.raw_route(located.as_deref(), &raw);
+                        let payload = raw.payload.clone();
+                        let outgoing = outgoing(route, Kind::Tell, &terms, payload);
+                        if let Some(sent) = self.tell_there(link, outgoing, AS_JSON).await? {
+                            return Ok(sent);
+                        }
+                        place = self.find_another(&terms).await?;
+                    }
                 }
             }
         });
@@ -185,20 +200,24 @@ impl Conduit {
         Ok(sent.on_its_way())
     }
 
+    /// None if the connection takes no messages any more: this one hasn't left.
     async fn tell_there(
         &self,
         link: &Arc<Link>,
         outgoing: Outgoing,
         letter: Letter,
-    ) -> Result<Sent, Reason> {
+    ) -> Result<Option<Sent>, Reason> {
         let time = time_of(&outgoing);
         let (told, sent) = self.tells.open(letter, time);
         let size = outgoing.payload.len();
         match link.send(outgoing, Ticket::Tell(told)).await {
-            Ok(_) => Ok(sent.on_its_way()),
+            Ok(_) => Ok(Some(sent.on_its_way())),
             Err((ticket, why)) => {
                 unsent(ticket);
-                Err(not_sent(why, size, time))
+                match why {
+                    NotSent::Closed { .. } => Ok(None),
+                    why => Err(not_sent(why, size, time)),
+                }
             }
         }
     }

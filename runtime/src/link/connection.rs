@@ -46,6 +46,7 @@ pub(crate) struct Link {
     kept: AtomicBool,
     /// Whether this side could dial the other, of a connection that the other dialled.
     dialable: AtomicU8,
+    handed_over: AtomicBool,
     pub(super) cancels: Cancels,
     state: Mutex<State>,
 }
@@ -59,6 +60,8 @@ pub(super) struct State {
     pub(super) waker: Option<Waker>,
     /// Whether to close as soon as nothing is open in either direction.
     draining: bool,
+    /// When [`Link::retire`] was called.
+    pub(super) retired: Option<Instant>,
     /// When [`Link::close`] was called.
     pub(super) closing: Option<Instant>,
     last_heard: Instant,
@@ -117,12 +120,14 @@ impl Link {
             open: AtomicBool::new(true),
             kept: AtomicBool::new(kept),
             dialable: AtomicU8::new(UNKNOWN),
+            handed_over: AtomicBool::new(false),
             cancels: Cancels::default(),
             state: Mutex::new(State {
                 session: Some(Session::new(established, limits, now)),
                 waiting: Waiting::default(),
                 waker: None,
                 draining: false,
+                retired: None,
                 closing: None,
                 last_heard: now,
                 why: None,
@@ -324,6 +329,35 @@ impl Link {
         self.unlock_and_wake(state, true);
     }
 
+    /// Takes no messages any more, and closes once both sides know that of each other and nothing is
+    /// open: another connection takes its place. Who waits for credit goes there.
+    pub(super) fn retire(&self) {
+        let mut state = self.state.lock();
+        self.no_longer_open();
+        let State {
+            session, retired, ..
+        } = &mut *state;
+        let (Some(session), None) = (session, &retired) else {
+            return;
+        };
+        session.drain();
+        *retired = Some(Instant::now());
+        let mut wakers = Vec::new();
+        let why = "another connection takes its place".into();
+        state.waiting.fail(&why, &mut wakers);
+        self.unlock_and_wake(state, true);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.handed_over.load(Ordering::Acquire)
+    }
+
+    /// All that the other side has sent has been handed out.
+    pub(super) fn hand_over(&self) {
+        self.handed_over.store(true, Ordering::Release);
+    }
+
     /// Ends or refuses a message of the other side.
     pub(super) fn answer(&self, answer: impl FnOnce(&mut Session<Ticket>)) {
         let mut state = self.state.lock();
@@ -418,13 +452,20 @@ impl Link {
 impl State {
     /// Whether it began to close just now.
     pub(super) fn close_if_drained(&mut self) -> bool {
-        if !self.draining || self.closing.is_some() || !self.waiting.is_empty() {
+        let is_retired = self.retired.is_some();
+        if !(self.draining || is_retired) || self.closing.is_some() || !self.waiting.is_empty() {
             return false;
         }
+        let draining = self.draining;
         match &mut self.session {
+            Some(session) if !draining && !session.is_drained() => false,
             // What was cancelled may run for long, and nobody waits for it.
             Some(session) if session.awaited_here() == 0 && session.owed() == 0 => {
-                session.close(CloseReason::Stopping);
+                session.close(if draining {
+                    CloseReason::Stopping
+                } else {
+                    CloseReason::Replaced
+                });
                 self.closing = Some(Instant::now());
                 true
             }

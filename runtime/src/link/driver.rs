@@ -27,6 +27,7 @@ use super::{
     Ended, Host, Inbound, InboundRoute, Link, Responder,
     lane::Socket,
     pipe::{self, End, Pipe},
+    renew,
     table::Links,
 };
 use crate::ticket::Ticket;
@@ -210,6 +211,14 @@ impl Driver {
             // Who wants to send from now on is to get a new connection.
             self.link.no_longer_open();
         }
+        let drained = self
+            .received
+            .iter()
+            .any(|event| matches!(event, Event::Drained));
+        if drained && let Some(links) = self.links.upgrade() {
+            // At once: who wants to send from now on waits for the new connection.
+            links.retire(&self.link);
+        }
         wakers.into_iter().for_each(Waker::wake);
         self.events.extend(self.received.drain(..));
         result.map_err(|error| End::cut(error.to_string()))
@@ -261,6 +270,13 @@ impl Driver {
                 // Whoever runs or queues the message asks its responder.
                 self.link.cancelled(id);
             }
+            Event::Drained => {
+                // All that came before it was handed out.
+                self.link.hand_over();
+                if let Some(links) = self.links.upgrade() {
+                    links.changed.notify_waiters();
+                }
+            }
             Event::Closed { reason, detail } => {
                 self.closed = Some(pipe::closed(reason, &detail));
             }
@@ -286,6 +302,7 @@ impl Driver {
         let idle_after = (!self.link.is_kept()).then_some(self.idle_after);
         let closing = state.closing;
         let waiting = !state.waiting.is_empty();
+        let over = state.retired.map(|since| since + renew::TIME);
         let Some(session) = &mut state.session else {
             return Err(End::cut(REPLACED));
         };
@@ -304,11 +321,17 @@ impl Driver {
         let nothing_open = !waiting && session.open() == 0 && session.owed() == 0;
         // A ping that waits has no time-out; when it has left, the next one does.
         let next = session.poll_timeout().min(now + self.ping_every);
+        let next = over
+            .filter(|over| *over > now)
+            .map_or(next, |over| next.min(over));
         // A time-out in the past would spin.
         let next = next.max(now + Duration::from_millis(5));
         drop(state);
         if idle && nothing_open && closing.is_none() && !self.is_needed() {
             self.link.close(CloseReason::Idle);
+        }
+        if over.is_some_and(|over| now >= over) {
+            self.link.close(CloseReason::Replaced);
         }
         self.pipe.rest();
         self.timer.as_mut().reset(next.into());

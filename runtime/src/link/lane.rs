@@ -56,6 +56,10 @@ pub(crate) trait Connection: Send + Sync + 'static {
     fn keep(&self, keep: bool);
     /// Closes it for good as soon as nothing is open in either direction.
     fn drain(&self);
+    /// Nothing begins on it any more, and it ends once nothing is open: another takes its place.
+    fn retire(&self);
+    /// Whether the peer, too, begins nothing on it any more, and all that it has begun is here.
+    fn is_handed_over(&self) -> bool;
     /// Closes it after what waits to be written.
     fn close(&self, why: CloseReason);
     /// Ends it as far as everybody but its driver is concerned. None if it had ended.
@@ -189,6 +193,14 @@ impl Connection for Link {
 
     fn drain(&self) {
         Self::drain(self);
+    }
+
+    fn retire(&self) {
+        Self::retire(self);
+    }
+
+    fn is_handed_over(&self) -> bool {
+        Self::is_handed_over(self)
     }
 
     fn close(&self, why: CloseReason) {

@@ -202,6 +202,10 @@ async fn settle<C: Carrier>(
     stream: TcpStream,
     address: SocketAddr,
 ) {
+    let time = links.local().limits.handshake_time;
+    let handed_over = links.until_handed_over(candidate.proven.peer);
+    // A peer that isn't done with the old one in that time is refused as any other.
+    let _ = timeout(time, handed_over).await;
     match links.decide(&candidate.proven) {
         Ok(()) => {
             let (established, first, input) = candidate.accept();

@@ -30,6 +30,7 @@ mod listen;
 mod names;
 mod pipe;
 mod race;
+mod renew;
 mod responder;
 mod run;
 mod sending;
@@ -60,6 +61,7 @@ pub(crate) use self::{
     endpoints::{advertised, is_endpoint, resolve},
     error::{ConnectError, Uninvited},
     interfaces::AddressChanges,
+    lane::Connection,
     responder::Responder,
     sending::Sending,
     table::{Links, Settings},

@@ -82,6 +82,9 @@ impl<C: Carrier> Run<C> {
         if let Some(until) = until {
             sleep_until(until.into()).await;
         }
+        if let (Some(peer), Some(links)) = (self.peer, self.links.upgrade()) {
+            links.until_handed_over(peer).await;
+        }
         let outcome = self.either_way(&addresses).await;
         let Some(links) = self.links.upgrade() else {
             return;

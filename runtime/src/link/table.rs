@@ -87,20 +87,22 @@ pub(crate) struct Links<C: Carrier = Control> {
 }
 
 pub(super) struct Table<L> {
-    peers: FxHashMap<NodeId, Peer<L>>,
+    pub(super) peers: FxHashMap<NodeId, Peer<L>>,
     /// As many as are dialled at this moment: few.
     pub(super) dials: Vec<Dial<L>>,
     pub(super) back_offs: FxHashMap<Target, BackOff>,
     /// Which node was found at an address that was dialled for its own sake.
     pub(super) addresses: FxHashMap<String, NodeId>,
-    stopping: bool,
+    pub(super) stopping: bool,
     report: LinksReport,
 }
 
-struct Peer<L> {
-    current: Option<Arc<L>>,
+pub(super) struct Peer<L> {
+    pub(super) current: Option<Arc<L>>,
+    /// Those whose place another takes, until what is open on them has ended.
+    pub(super) old: Vec<Arc<L>>,
     last_connection: Option<ConnectionId>,
-    last_heard: Option<Instant>,
+    pub(super) last_heard: Option<Instant>,
     /// Since when the current one is there.
     since: Option<Instant>,
     kept: bool,
@@ -123,6 +125,7 @@ impl<L> Default for Peer<L> {
     fn default() -> Self {
         Self {
             current: None,
+            old: Vec::new(),
             last_connection: None,
             last_heard: None,
             since: None,
@@ -210,13 +213,18 @@ impl<C: Carrier> Links<C> {
             .lock()
             .peers
             .values()
-            .filter_map(|peer| peer.current.clone())
+            .flat_map(|peer| peer.old.iter().chain(&peer.current).cloned())
             .collect()
     }
 
-    /// Whether there is a connection that takes messages.
+    /// Whether there is a connection that takes messages, or will be as soon as another has taken its
+    /// place.
     pub(crate) fn is_connected(&self, peer: NodeId) -> bool {
-        self.current(peer).is_some()
+        let table = self.table.lock();
+        let entry = table.peers.get(&peer);
+        entry.is_some_and(|entry| {
+            !entry.old.is_empty() || entry.current.as_ref().is_some_and(|link| link.is_open())
+        })
     }
 
     /// When the last byte came from a node; None if it never was connected or is long gone.
@@ -224,7 +232,8 @@ impl<C: Carrier> Links<C> {
         let (current, last_heard) = {
             let table = self.table.lock();
             let entry = table.peers.get(&peer)?;
-            (entry.current.clone(), entry.last_heard)
+            let newest = entry.current.as_ref().or(entry.old.last());
+            (newest.cloned(), entry.last_heard)
         };
         current.map(|link| link.last_heard()).or(last_heard)
     }
@@ -364,6 +373,11 @@ impl<C: Carrier> Links<C> {
             dial.abandon(Ok(Arc::clone(&link)));
         }
         self.changed.notify_waiters();
+        // The secret may have been dropped while the handshake was under way.
+        let secrets = &self.local().secrets;
+        if !secrets.iter().any(|secret| secret.id() == &**link.key_id()) {
+            self.retire(&link);
+        }
         Some(link)
     }
 
@@ -377,6 +391,9 @@ impl<C: Carrier> Links<C> {
             if table.stopping {
                 table.report.open += open;
                 table.report.owed += owed;
+            }
+            if let Some(entry) = table.peers.get_mut(&peer) {
+                entry.old.retain(|old| old.id() != link.id());
             }
             if let Some(entry) = table.peers.get_mut(&peer)
                 && entry
@@ -418,7 +435,7 @@ impl<C: Carrier> Links<C> {
             let links: Vec<_> = table
                 .peers
                 .values()
-                .filter_map(|peer| peer.current.clone())
+                .flat_map(|peer| peer.old.iter().chain(&peer.current).cloned())
                 .collect();
             (std::mem::take(&mut table.dials), links)
         };
@@ -481,8 +498,9 @@ impl<L> Table<L> {
     /// Forgets nodes that have long gone, so that a node which outlives many others doesn't grow.
     fn prune(&mut self, now: Instant) {
         let long_ago = |then: Instant| now.saturating_duration_since(then) >= REMEMBER;
-        self.peers
-            .retain(|_, peer| peer.current.is_some() || !peer.last_heard.is_some_and(long_ago));
+        self.peers.retain(|_, peer| {
+            peer.current.is_some() || !peer.old.is_empty() || !peer.last_heard.is_some_and(long_ago)
+        });
         self.back_offs
             .retain(|_, back_off| !long_ago(back_off.until));
         let peers = &self.peers;

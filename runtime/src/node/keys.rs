@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use botzilla_wire::{Keyring, Secret};
 
 use super::{Inner, Node};
-use crate::{ConfigError, Result, program};
+use crate::{ConfigError, Result, link::Connection, program};
 
 impl Node {
     /// Reads again what this node has from files: its secrets and its policy. New connections use what they say now;
@@ -27,6 +27,13 @@ impl Node {
         self.inner().reload.now().await
     }
 
+    /// The ids of the secrets that this node holds now, the preferred one first. Anybody may see them.
+    pub fn key_ids(&self) -> Vec<String> {
+        let local = self.inner().links.local();
+        let ids = local.secrets.iter().map(Secret::id);
+        ids.map(str::to_owned).collect()
+    }
+
     /// Has SIGHUP read the files of [`Node::reload`] again, if this node has some; otherwise the signal
     /// ends the process as before. Programs of [`main`](crate::main) do so by themselves. When the
     /// terminal is closed that the program was started in, it ends all the same, as at SIGTERM.
@@ -45,7 +52,9 @@ impl Node {
         if inner.config.short_lived {
             return Ok(());
         }
-        if let Some(file) = inner.config.secret_source.file() {
+        // What is no file can be read once: a pipe from a shell, or from who starts programs.
+        let file = inner.config.secret_source.file();
+        if let Some(file) = file.filter(|file| file.is_file()) {
             let this = inner.this.clone();
             inner
                 .reload
@@ -98,6 +107,26 @@ impl Inner {
             .update_local(|local| local.secrets = now.to_vec());
         let bulk = self.hub.links();
         bulk.update_local(|local| local.secrets = now.to_vec());
+        self.renew(dropped);
         Some(news)
+    }
+
+    /// Connections that were made with these secrets are made anew.
+    fn renew(&self, dropped: BTreeSet<Arc<str>>) {
+        let this = self.this.clone();
+        self.arbiter.spawn_fn(move || {
+            if let Some(inner) = this.upgrade().filter(|_| !dropped.is_empty()) {
+                let control = inner.links.renew(|link| dropped.contains(link.key_id()));
+                let bulk = inner
+                    .hub
+                    .links()
+                    .renew(|link| dropped.contains(Connection::key_id(link)));
+                tracing::info!(
+                    control,
+                    bulk,
+                    "connections with a dropped secret are made anew"
+                );
+            }
+        });
     }
 }

@@ -455,7 +455,8 @@ fn subscribe(inbox: &Arc<Inbox>, target: &Target, link: &Arc<BulkLink>, after: &
         inbox: Arc::downgrade(inbox),
         name: Arc::clone(name),
     };
-    let request = Box::new(inbox.wish.subscribe(&target.name));
+    let mut request = Box::new(inbox.wish.subscribe(&target.name));
+    request.resumes = inbox.resumes(name);
     match link.order(Order::Subscribe { feed, request }) {
         Ok(waker) => after.wakers.extend(waker),
         Err(_) => inbox.lost(name, number, after),

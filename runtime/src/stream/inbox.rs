@@ -194,6 +194,11 @@ impl Inbox {
         }
     }
 
+    /// Where a stream's items go on, if its place at the publisher is kept.
+    pub(crate) fn resumes(&self, name: &str) -> Option<(u64, u64)> {
+        self.state.lock().tracks.get(name)?.resumes()
+    }
+
     /// A place at a publisher is asked for under this number. False if that isn't wanted any more.
     pub(crate) fn begin(&self, number: u64, origin: &Arc<Origin>, place: Place) -> bool {
         let mut state = self.state.lock();

@@ -170,6 +170,30 @@ impl Port {
         }
     }
 
+    /// Whether this is the place of a subscriber on that node that goes on with this number.
+    pub(crate) fn waits_for(&self, node: NodeId, next: u64) -> bool {
+        match &self.to {
+            To::Here(..) => false,
+            To::There(remote) => self.node == node && remote.parked() == Some(next),
+        }
+    }
+
+    /// Its subscriber has come over another connection.
+    pub(crate) fn move_to(
+        &mut self,
+        link: &Arc<BulkLink>,
+        id: SubscriberId,
+        number: u64,
+    ) -> Option<Arc<RemotePort>> {
+        let To::There(remote) = &self.to else {
+            return None;
+        };
+        let moved = remote.moved(link, id, number);
+        self.to = To::There(Arc::clone(&moved));
+        self.number = number;
+        Some(moved)
+    }
+
     /// It is ended by the publisher.
     pub(crate) fn end(self, end: End, after: &mut After) {
         match self.to {
@@ -225,6 +249,9 @@ struct Waiting {
     counted: usize,
     wants_room: bool,
     is_gone: bool,
+    /// Its connection is given up: this waits for the subscriber to come over another, which is to get
+    /// the item of this number next.
+    parked: Option<u64>,
 }
 
 impl Waiting {
@@ -317,7 +344,7 @@ impl RemotePort {
             state.bytes += out.payload.len();
             state.queue.push_back(out);
             self.count(&mut state);
-            std::mem::replace(&mut state.is_told, true)
+            std::mem::replace(&mut state.is_told, true) || state.parked.is_some()
         };
         if !is_told {
             let order = Order::Items(Arc::clone(self));
@@ -358,6 +385,52 @@ impl RemotePort {
         state.in_session.0 += queue.len();
         state.in_session.1 += std::mem::take(&mut state.bytes);
         queue
+    }
+
+    /// The connection is given up: what had been given to it and hasn't left comes back, and waits with
+    /// what is published until the subscriber comes for it.
+    pub(crate) fn park(&self, mut items: VecDeque<Outgoing>, next: u64) {
+        let mut state = self.state.lock();
+        items.append(&mut state.queue);
+        state.bytes = items.iter().map(|out| out.payload.len()).sum();
+        state.queue = items;
+        state.in_session = (0, 0);
+        state.parked = Some(next);
+        self.count(&mut state);
+    }
+
+    /// What is next for a subscriber whose connection was given up.
+    pub(super) fn parked(&self) -> Option<u64> {
+        self.state.lock().parked
+    }
+
+    /// The same place on another connection, with all that waits.
+    pub(super) fn moved(&self, link: &Arc<BulkLink>, id: SubscriberId, number: u64) -> Arc<Self> {
+        let mut old = self.state.lock();
+        old.is_gone = true;
+        let waiting = Waiting {
+            queue: std::mem::take(&mut old.queue),
+            bytes: std::mem::take(&mut old.bytes),
+            thinned: old.thinned,
+            dropped: old.dropped,
+            wants_room: old.wants_room,
+            // What is there is taken at once.
+            is_told: true,
+            ..Waiting::default()
+        };
+        self.count(&mut old);
+        let moved = Self {
+            link: Arc::clone(link),
+            id,
+            number,
+            source: Arc::clone(&self.source),
+            mode: self.mode,
+            depth: self.depth,
+            queue_max: self.queue_max,
+            state: Mutex::new(waiting),
+        };
+        moved.count(&mut moved.state.lock());
+        Arc::new(moved)
     }
 
     /// The session has dropped older items for newer ones.

@@ -51,6 +51,8 @@ pub(super) struct Track {
     restarted: bool,
     pub(super) depth: usize,
     failures: u32,
+    /// Its last feed ended because its connection was given up: its place is kept.
+    has_moved: bool,
     pub(super) not_before: Option<Instant>,
     /// The last error that was told: the same one again is no news.
     told: Option<(EndCode, String)>,
@@ -135,7 +137,9 @@ impl Track {
     /// So much of an earlier feed waits that another would only pile more upon it. What pushes the
     /// oldest out never does that.
     fn is_full(&self, wish: Option<Mode>) -> bool {
-        wish.or(self.mode) != Some(Mode::Latest) && self.queue.len() >= self.depth.max(1)
+        // Its place is kept for a while only: it gets it although more is piled up then.
+        let depth = self.depth.max(1) * if self.has_moved { 2 } else { 1 };
+        wish.or(self.mode) != Some(Mode::Latest) && self.queue.len() >= depth
     }
 
     pub(super) fn wants_feed(&self, wish: Option<Mode>) -> bool {
@@ -158,6 +162,7 @@ impl Track {
 
     pub(super) fn opened(&mut self, granted: &Granted) {
         self.failures = 0;
+        self.has_moved = false;
         self.told = None;
         self.unreachable = None;
         self.is_unreachable = None;
@@ -184,6 +189,12 @@ impl Track {
         if let Some(feed) = &mut self.feed {
             feed.granted = Some(*granted);
         }
+    }
+
+    /// Where it goes on, if its place is kept.
+    pub(super) fn resumes(&self) -> Option<(u64, u64)> {
+        let incarnation = self.incarnation.filter(|_| self.has_moved)?;
+        Some((incarnation, self.next))
     }
 
     /// Its feed has ended, or is to be left.
@@ -305,10 +316,17 @@ impl Track {
         } = ended;
         // Whatever failed, it is tried again, less and less often; and at once when there is news of
         // the publisher.
-        if !matches!(code, EndCode::PublisherGone | EndCode::Stopped) {
+        self.has_moved = code == EndCode::Moved;
+        if !matches!(
+            code,
+            EndCode::PublisherGone | EndCode::Stopped | EndCode::Moved
+        ) {
             let pause = BACK_OFF.0 * 2_u32.saturating_pow(self.failures.min(8));
             self.not_before = Some(Instant::now() + pause.min(BACK_OFF.1));
             self.failures = self.failures.saturating_add(1);
+        }
+        if self.has_moved {
+            return None;
         }
         let news = (code, detail);
         if self.told.as_ref() == Some(&news) {
@@ -319,6 +337,7 @@ impl Track {
             EndCode::PublisherGone
             | EndCode::NoSuchStream
             | EndCode::Stopped
+            | EndCode::Moved
             | EndCode::Unsubscribed => return None,
             // Each is news, and the number of items of it.
             EndCode::CutOff => {

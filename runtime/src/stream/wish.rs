@@ -105,6 +105,7 @@ impl Wish {
             interval: self.interval,
             items,
             bytes,
+            resumes: None,
         }
     }
 }

@@ -53,6 +53,7 @@ fn wish(component: &str, stream: &str, mode: Mode) -> Subscribe {
         interval: Duration::ZERO,
         items: 1 << 40,
         bytes: 1 << 60,
+        resumes: None,
     }
 }
 

@@ -18,6 +18,8 @@ mod misbehave;
 mod missed_input;
 mod parts;
 mod reach;
+#[cfg(unix)]
+mod reload;
 mod remote;
 mod strangers;
 mod streams;

@@ -15,6 +15,7 @@ mod chunk;
 mod close;
 mod credit;
 mod done;
+mod drain;
 mod ended;
 mod failure;
 mod grant;
@@ -32,6 +33,7 @@ pub use self::{
     close::Close,
     credit::Credit,
     done::Done,
+    drain::Drain,
     ended::Ended,
     failure::FailureFrame,
     grant::Grant,
@@ -90,6 +92,8 @@ pub mod kind {
     pub const ENDED: u8 = 0x11;
     /// A stream is no longer wanted.
     pub const UNSUBSCRIBE: u8 = 0x12;
+    /// Nothing new on this connection.
+    pub const DRAIN: u8 = 0x81;
 }
 
 /// What a kind is called in errors.
@@ -113,6 +117,7 @@ pub(crate) fn name_of(kind: u8) -> &'static str {
         kind::GRANT => "grant",
         kind::ENDED => "ended",
         kind::UNSUBSCRIBE => "unsubscribe",
+        kind::DRAIN => "drain",
         _ => "unknown",
     }
 }

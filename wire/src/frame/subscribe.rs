@@ -2,20 +2,21 @@
 //!
 //! Fields of subscribe: id, flags (bit 0: reliable; the others must be 0), the component's name, the
 //! stream's name, encoding, depth, past items, least interval in microseconds, items and bytes that
-//! may be sent. Optional fields: 1 the fingerprint (8 bytes), 2 the subscriber's name. Field of
-//! unsubscribe: the id. No payloads.
+//! may be sent. Optional fields: 1 the fingerprint (8 bytes), 2 the subscriber's name, 4 where it goes on
+//! (incarnation and next number). Field of unsubscribe: the id. No payloads.
 
 use std::time::Duration;
 
 use super::{Frame, Raw, begin, finish, kind};
 use crate::{
-    coding::{FieldError, name, put_bytes, put_varint, unknown},
+    coding::{FieldError, Reader, name, put_bytes, put_varint, unknown},
     encoding::Encoding,
     stream::{Mode, Subscribe},
 };
 
 pub(super) const FINGERPRINT: u64 = 1;
 const SUBSCRIBER: u64 = 2;
+const RESUMES: u64 = 4;
 pub(super) const RELIABLE: u8 = 1;
 
 /// Asks for a stream.
@@ -61,6 +62,7 @@ impl SubscribeFrame {
             interval,
             items,
             bytes,
+            resumes,
         } = &self.subscribe;
         let begun = begin(out, kind::SUBSCRIBE, 0);
         put_varint(out, u64::from(self.id));
@@ -81,6 +83,13 @@ impl SubscribeFrame {
             put_varint(out, SUBSCRIBER);
             put_bytes(out, subscriber.as_bytes());
         }
+        if let Some((incarnation, next)) = resumes {
+            let mut value = Vec::with_capacity(18);
+            put_varint(&mut value, *incarnation);
+            put_varint(&mut value, *next);
+            put_varint(out, RESUMES);
+            put_bytes(out, &value);
+        }
         finish(out, &begun);
     }
 
@@ -92,7 +101,7 @@ impl SubscribeFrame {
             subscriber,
             ..
         } = &self.subscribe;
-        96 + component.len() + stream.len() + subscriber.as_ref().map_or(0, |name| name.len())
+        120 + component.len() + stream.len() + subscriber.as_ref().map_or(0, |name| name.len())
     }
 }
 
@@ -133,6 +142,7 @@ impl<'a> Frame<'a> for SubscribeFrame {
             interval: Duration::from_micros(fields.varint()?),
             items: fields.varint()?,
             bytes: fields.varint()?,
+            resumes: None,
         };
         if subscribe.stream.contains('/') {
             return Err("a stream's name has no slash".into());
@@ -146,6 +156,10 @@ impl<'a> Frame<'a> for SubscribeFrame {
             match tag {
                 FINGERPRINT => subscribe.fingerprint = fingerprint(bytes)?,
                 SUBSCRIBER => subscribe.subscriber = Some(name(bytes)?),
+                RESUMES => {
+                    let mut value = Reader::new(bytes);
+                    subscribe.resumes = Some((value.varint()?, value.varint()?));
+                }
                 tag => unknown(tag)?,
             }
         }

@@ -20,7 +20,7 @@ pub(crate) use self::{
 use crate::{
     code::CloseReason,
     error::SessionError,
-    frame::{Close, FailureFrame, Ping},
+    frame::{Close, Drain, FailureFrame, Ping},
     ident::Lane,
     keys::Keys,
     limits::Limits,
@@ -46,6 +46,15 @@ pub(crate) enum Phase {
     Closed,
 }
 
+/// Whether we still begin something new on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Draining {
+    No,
+    /// A drain frame is to follow what waits.
+    Due,
+    Said,
+}
+
 /// The part of a session that knows nothing of what its lane is for.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -56,6 +65,10 @@ pub(crate) struct Link {
     slice_from: usize,
     pub(crate) timers: Timers,
     pub(crate) phase: Phase,
+    /// Whether we begin something new.
+    drain: Draining,
+    /// The peer begins nothing new.
+    peer_drains: bool,
     /// What the peer's close says it has received.
     pub(crate) peer_received: Option<u64>,
     pub(crate) failed: bool,
@@ -76,6 +89,8 @@ impl Link {
             records,
             timers: Timers::new(limits, now),
             phase: Phase::Open,
+            drain: Draining::No,
+            peer_drains: false,
             peer_received: None,
             failed: false,
             unread: 0,
@@ -99,6 +114,46 @@ impl Link {
     pub(crate) fn end(&mut self) {
         self.failed = true;
         self.phase = Phase::Closed;
+    }
+
+    /// Nothing new is begun: a drain frame is to follow what waits.
+    pub(crate) fn drain(&mut self) {
+        if self.is_open() && self.drain == Draining::No {
+            self.drain = Draining::Due;
+        }
+    }
+
+    /// Whether something new may begin.
+    pub(crate) fn takes_new(&self) -> bool {
+        self.is_open() && self.drain == Draining::No
+    }
+
+    /// Whether a drain frame is to go once nothing waits that is new.
+    pub(crate) fn is_drain_due(&self) -> bool {
+        self.drain == Draining::Due
+    }
+
+    /// Whether neither side begins something new, and each has heard so of the other.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drain == Draining::Said && self.peer_drains
+    }
+
+    pub(crate) fn peer_drains(&self) -> bool {
+        self.peer_drains
+    }
+
+    /// The peer's drain frame, which is answered. Whether it is news.
+    fn on_drain(&mut self) -> bool {
+        self.drain();
+        !std::mem::replace(&mut self.peer_drains, true)
+    }
+
+    /// The drain frame, if it is due and fits.
+    pub(crate) fn put_drain(&mut self, record: &Unsealed, out: &mut Output) {
+        if self.is_drain_due() && self.room(record, out) >= Drain::BOUND {
+            Drain::encode(&mut out.small);
+            self.drain = Draining::Said;
+        }
     }
 
     /// A close frame is to follow what waits.

@@ -8,7 +8,7 @@ use super::Link;
 use crate::{
     code::CloseReason,
     error::SessionError,
-    frame::{Abort, Chunk, OPTIONAL, Ping, Raw, kind, lane_of, name_of},
+    frame::{Abort, Chunk, Drain, OPTIONAL, Ping, Raw, kind, lane_of, name_of},
     ident::Lane,
 };
 
@@ -83,6 +83,9 @@ pub(crate) trait Frames {
         was_closed: bool,
         events: &mut Vec<Self::Event>,
     );
+
+    /// The peer begins nothing new any more.
+    fn on_drain(&mut self, events: &mut Vec<Self::Event>);
 
     /// All that came was looked at.
     fn settle(&mut self, events: &mut Vec<Self::Event>);
@@ -255,6 +258,14 @@ fn one<S: Frames>(
         kind::PING => {
             no_payload(raw)?;
             raw.read::<Ping>().map(|_| ())
+        }
+        kind::DRAIN => {
+            no_payload(raw)?;
+            raw.read::<Drain>()?;
+            if session.link().on_drain() {
+                session.on_drain(events);
+            }
+            Ok(())
         }
         kind if lane_of(kind).is_some() => session.on_frame(now, frame, body, events),
         kind if kind & OPTIONAL != 0 => Ok(()),

@@ -117,6 +117,9 @@ pub enum Event<T> {
         /// Of which window, or of the connection.
         window: Option<Window>,
     },
+    /// The peer sends no more messages on this connection; all that it has sent have come. We send none
+    /// either from now on, and say so once those that wait have left.
+    Drained,
     /// The peer closed the connection; nothing follows. [`Session::end`](super::Session::end)
     /// has the exact rest.
     Closed {

@@ -101,7 +101,7 @@ impl<T> Session<T> {
     ///
     /// What was short, with the token. Where that is credit, an [`Event::Credit`] follows.
     pub fn try_send(&mut self, send: Send<'_>, token: T) -> Result<u64, (T, Short)> {
-        if !self.link.is_open() {
+        if !self.link.takes_new() {
             return Err((token, Short::Closing));
         }
         let (handle, urgent) = self.outbound.insert(send, token)?;
@@ -228,6 +228,17 @@ impl<T> Session<T> {
         self.inbound.end(id, Outcome::of(failure.may_have_run));
         self.queues.reply_bytes += failure.detail.len() as u64;
         self.queues.push(urgent, Item::Failure(id, failure));
+    }
+
+    /// Takes no more messages: another connection is to take this one's place. Those that wait leave,
+    /// the peer is told, and does the same; what is open goes on to its end.
+    pub fn drain(&mut self) {
+        self.link.drain();
+    }
+
+    /// Whether neither side sends messages any more, and each has had all of the other's.
+    pub fn is_drained(&self) -> bool {
+        self.link.is_drained()
     }
 
     /// Closes the connection after what waits. The close is authenticated, so the peer can tell it

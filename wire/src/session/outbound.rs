@@ -294,6 +294,13 @@ impl<T> Outbound<T> {
         Some(message)
     }
 
+    /// Whether there are messages that haven't left as a whole. Looks at each.
+    pub(super) fn is_unsent(&self) -> bool {
+        let messages = self.slots.iter().filter_map(|slot| slot.message.as_ref());
+        let mut states = messages.map(|message| message.state);
+        states.any(|state| state != State::Sent)
+    }
+
     /// Whether a message goes before those that aren't urgent.
     pub(super) fn is_urgent(&mut self, handle: u64) -> bool {
         let route = self.get_mut(handle).map(|message| message.route as usize);

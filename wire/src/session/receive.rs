@@ -64,6 +64,9 @@ impl<T> Frames for Session<T> {
     ) -> Result<(), SessionError> {
         let raw = &frame.raw;
         match raw.kind {
+            kind::ASK | kind::TELL if self.link.peer_drains() => {
+                Err(raw.malformed("it comes after a drain"))
+            }
             kind::ASK | kind::TELL => self.on_message(now, frame, body, events),
             kind::REPLY => self.on_reply(now, frame, body, events),
             kind::DONE => {
@@ -119,6 +122,10 @@ impl<T> Frames for Session<T> {
             self.outbound.cancels.clear();
         }
         events.push(Event::Closed { reason, detail });
+    }
+
+    fn on_drain(&mut self, events: &mut Vec<Event<T>>) {
+        events.push(Event::Drained);
     }
 
     fn settle(&mut self, events: &mut Vec<Event<T>>) {

@@ -41,6 +41,7 @@ impl<T> Session<T> {
                     || !self.outbound.cancels.is_empty()
                     || self.link.timers.ping
                     || self.inbound.is_credit_due()
+                    || (self.link.is_drain_due() && !self.outbound.is_unsent())
             }
         }
     }
@@ -80,6 +81,9 @@ impl<T> Session<T> {
         self.fill_done(record, out);
         self.fill_credit(record, out);
         self.credit_is_late = self.inbound.is_credit_due();
+        if self.link.is_drain_due() && !self.outbound.is_unsent() {
+            self.link.put_drain(record, out);
+        }
         if self.queues.long.is_none() {
             self.link.put_ping(record, out);
         }

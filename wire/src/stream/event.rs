@@ -67,6 +67,9 @@ pub struct Subscribe {
     pub items: u64,
     /// How many bytes it takes at a time; at least 1. An item may begin while any are left.
     pub bytes: u64,
+    /// It goes on with a subscription that ended as [`EndCode::Moved`]: the publisher's incarnation, and
+    /// the number of the next item.
+    pub resumes: Option<(u64, u64)>,
 }
 
 /// What a subscriber gets.
@@ -209,6 +212,9 @@ pub enum Event {
         /// What it said besides; often nothing.
         detail: String,
     },
+    /// The peer subscribes to nothing more on this connection, and wants nothing more of it: its
+    /// subscriptions are to be ended with [`EndCode::Moved`]. We say so too once what waits has left.
+    Drained,
     /// The peer closed the connection; nothing follows, and no item leaves any more.
     Closed {
         /// Why.

@@ -104,7 +104,7 @@ impl StreamSession {
     /// as we ourselves allow have not ended, or the session is closing. A depth, items or bytes of
     /// zero are taken to be one.
     pub fn subscribe(&mut self, mut subscribe: Subscribe) -> Option<SubscriptionId> {
-        if !self.link.is_open() || self.subscriptions.len() >= self.subscriptions_max as usize {
+        if !self.link.takes_new() || self.subscriptions.len() >= self.subscriptions_max as usize {
             return None;
         }
         subscribe.depth = subscribe.depth.max(1);
@@ -167,6 +167,28 @@ impl StreamSession {
     /// [`poll_transmit`](Self::poll_transmit).
     pub fn poll_room(&mut self) -> Option<SubscriberId> {
         self.subscribers.pop_room().map(SubscriberId)
+    }
+
+    /// Subscribes to nothing more: another connection is to take this one's place. The peer is told, and
+    /// does the same. What the peer subscribes to is the owner's to end, with [`EndCode::Moved`].
+    pub fn drain(&mut self) {
+        self.link.drain();
+    }
+
+    /// Whether neither side subscribes any more, and each has heard so of the other.
+    pub fn is_drained(&self) -> bool {
+        self.link.is_drained()
+    }
+
+    /// Whether [`drain`](Self::drain) was called, or the peer has said so.
+    pub fn is_draining(&self) -> bool {
+        self.link.is_open() && !self.link.takes_new()
+    }
+
+    /// Takes back what waits for a subscriber and hasn't begun to leave, oldest first, and the number
+    /// that the subscriber takes to be next once it has what has.
+    pub fn take_back(&mut self, id: SubscriberId) -> (VecDeque<Outgoing>, u64) {
+        self.subscribers.take_back(id.0)
     }
 
     /// Ends a subscription of the peer's, or refuses it. One that has ended is left alone; one that

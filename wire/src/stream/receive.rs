@@ -194,6 +194,9 @@ impl Frames for StreamSession {
             _ => self.link.timers.last_active = now,
         }
         match raw.kind {
+            kind::SUBSCRIBE if self.link.peer_drains() => {
+                Err(raw.malformed("it comes after a drain"))
+            }
             kind::SUBSCRIBE => {
                 no_payload(raw)?;
                 self.on_subscribe(raw.read()?, events)
@@ -264,6 +267,10 @@ impl Frames for StreamSession {
         self.assembly = None;
         self.drop_outgoing();
         events.push(Event::Closed { reason, detail });
+    }
+
+    fn on_drain(&mut self, events: &mut Vec<Event>) {
+        events.push(Event::Drained);
     }
 
     fn settle(&mut self, _: &mut Vec<Event>) {}

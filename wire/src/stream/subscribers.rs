@@ -240,6 +240,24 @@ impl Subscribers {
         Ok(dropped)
     }
 
+    /// Takes back what waits for it, but for an item that has begun; and the number that is next.
+    pub(super) fn take_back(&mut self, id: u32) -> (VecDeque<Outgoing>, u64) {
+        let Some(open) = self.open.get_mut(&id) else {
+            return (VecDeque::new(), 0);
+        };
+        let mut items = std::mem::take(&mut open.queue);
+        self.queued_bytes -= std::mem::take(&mut open.queued_bytes);
+        if let Some(first) = items.front_mut() {
+            first.thinned += std::mem::take(&mut open.thinned);
+        }
+        let is_on_its_way = self.long.as_ref().is_some_and(|long| long.id() == id);
+        if open.is_long && !is_on_its_way {
+            open.is_long = false;
+            self.waiting.retain(|waiting| *waiting != id);
+        }
+        (items, open.next)
+    }
+
     /// Puts it into the ring, if it has its turn coming.
     fn enrol(&mut self, id: u32) {
         if let Some(open) = self.open.get_mut(&id)

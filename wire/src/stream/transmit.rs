@@ -37,6 +37,7 @@ impl StreamSession {
                     || !self.subscribers.ring.is_empty()
                     || self.subscribers.has_long()
                     || self.link.timers.ping
+                    || self.link.is_drain_due()
             }
         }
     }
@@ -66,6 +67,9 @@ impl StreamSession {
         self.fill_grants(record, out);
         if self.waiting.is_empty() {
             self.fill_items(now, record, out);
+        }
+        if self.waiting.is_empty() {
+            self.link.put_drain(record, out);
         }
         if !self.subscribers.has_long() {
             self.link.put_ping(record, out);

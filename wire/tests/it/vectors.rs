@@ -11,7 +11,7 @@ use botzilla_wire::{
     code::{CloseReason, Code, EndCode},
     encoding::Encoding,
     frame::{
-        Abort, Cancel, Chunk, Close, Credit, Done, FailureFrame, Message, Ping, Raw, Reply,
+        Abort, Cancel, Chunk, Close, Credit, Done, Drain, FailureFrame, Message, Ping, Raw, Reply,
         RouteFrame, kind,
     },
     record::OVERHEAD,
@@ -249,6 +249,7 @@ fn frames_are_as_recorded() {
         );
     }
     frame(&mut out, "ping", Ping::encode);
+    frame(&mut out, "drain", Drain::encode);
     streams::stream_frames(&mut out);
     out.section(
         "what a version 1 skips: a frame of the unknown optional kind 0xe0, and a ping with the \
@@ -340,6 +341,7 @@ fn every_frame_and_code_has_its_row_in_protocol_md() {
         (kind::GRANT, "grant"),
         (kind::ENDED, "ended"),
         (kind::UNSUBSCRIBE, "unsubscribe"),
+        (kind::DRAIN, "drain"),
     ];
     for (number, name) in kinds {
         let row = format!("| `{number:02x}` | {name} |");

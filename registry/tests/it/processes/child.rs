@@ -41,6 +41,12 @@ fn role() {
             "registry" => registry().await,
             "node" => node().await,
             "many" => many().await,
+            #[cfg(unix)]
+            "keyed-registry" => super::rotated::registry().await,
+            #[cfg(unix)]
+            "keyed-source" => super::rotated::source().await,
+            #[cfg(unix)]
+            "keyed-sink" => super::rotated::sink().await,
             other => panic!("no such role: {other}"),
         };
         match outcome {
@@ -55,19 +61,19 @@ fn role() {
 }
 
 /// One line to the test.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     // The harness may have left a line unfinished.
     let mut out = std::io::stdout().lock();
     let _ = write!(out, "\n@{text}\n");
     let _ = out.flush();
 }
 
-fn variable(name: &str) -> String {
+pub(super) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_default()
 }
 
 /// What the test says, line by line; when it is gone, so is this process.
-fn orders() -> tokio::sync::mpsc::Receiver<String> {
+pub(super) fn orders() -> tokio::sync::mpsc::Receiver<String> {
     let (sender, orders) = tokio::sync::mpsc::channel(64);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {

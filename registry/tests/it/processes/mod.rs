@@ -17,6 +17,8 @@ mod mistakes;
 mod networks;
 mod networks_apart;
 mod proxy;
+#[cfg(unix)]
+mod rotated;
 mod shutdown;
 mod strangers;
 mod support;

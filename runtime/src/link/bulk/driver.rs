@@ -23,6 +23,7 @@ use super::{
     super::{
         lane::{Connection, Socket},
         pipe::{self, End, Pipe},
+        renew,
     },
     BulkLink, BulkLinks, FeedRef, Order,
 };
@@ -55,6 +56,8 @@ pub(super) struct Driver {
     dead_after: Duration,
     idle_after: Duration,
     is_draining: bool,
+    /// When another connection began to take this one's place.
+    retired: Option<Instant>,
     /// When we began to close.
     closing: Option<Instant>,
     /// The other side closed: what is left to write is written, then it ends.
@@ -103,6 +106,7 @@ impl Driver {
             dead_after: limits.dead_after,
             idle_after: limits.idle_after,
             is_draining: false,
+            retired: None,
             closing: None,
             closed: None,
         }
@@ -121,16 +125,20 @@ impl Driver {
     // ---- orders ---------------------------------------------------------------------------------
 
     fn take_orders(&mut self, after: &mut After) -> Result<(), End> {
-        let (list, close) = {
+        let (list, close, is_retired) = {
             let mut orders = self.link.orders.lock();
             if orders.has_ended {
                 return Err(End::cut("the connection has ended"));
             }
             self.is_draining |= orders.is_draining;
-            (std::mem::take(&mut orders.list), orders.close.take())
+            let list = std::mem::take(&mut orders.list);
+            (list, orders.close.take(), orders.is_retired)
         };
         for order in list {
             self.carry_out(order, after);
+        }
+        if is_retired {
+            self.retire();
         }
         if let Some(why) = close {
             self.close(why);
@@ -146,6 +154,8 @@ impl Driver {
                     let encoding = wire::Encoding::Bincode;
                     self.feeds.insert(id, Subscribed { feed, encoding });
                 }
+                // It is asked for again on the next one.
+                None if self.session.is_draining() => feed.lost(after),
                 None => feed.refuse(after),
             },
             Order::Unsubscribe { feed } => {
@@ -225,6 +235,40 @@ impl Driver {
         }
     }
 
+    /// Another connection takes this one's place: the peer's subscriptions end here, and their places at
+    /// the publishers are kept for them, with what waits.
+    fn retire(&mut self) {
+        if self.retired.is_some() {
+            return;
+        }
+        self.retired = Some(self.now);
+        let session = &mut self.session;
+        self.ports.retain(|id, entry| {
+            // One that is being ended goes on to that.
+            if entry.end.is_some() {
+                return true;
+            }
+            let (mut items, next) = session.take_back(*id);
+            items.append(&mut entry.rest);
+            entry.port.park(items, next);
+            let (number, source) = (entry.port.number, Arc::clone(&entry.port.source));
+            // Its owner is the runtime, which ends with the thread.
+            drop(tokio::spawn(async move {
+                tokio::time::sleep(renew::TIME).await;
+                // Nobody has come for it; otherwise it has another number.
+                source.detach(number, &mut After::default());
+            }));
+            let end = stream::End {
+                flush: true,
+                next,
+                ..stream::End::refused(wire::EndCode::Moved, "")
+            };
+            session.end(*id, end);
+            false
+        });
+        self.session.drain();
+    }
+
     fn close(&mut self, why: CloseReason) {
         if self.closing.is_none() {
             self.closing = Some(self.now);
@@ -301,6 +345,10 @@ impl Driver {
                     None => after.drop_body(arrival.body),
                 }
             }
+            Event::Subscribe { id, .. } if self.retired.is_some() => {
+                let end = stream::End::refused(wire::EndCode::Moved, "");
+                self.session.end(id, end);
+            }
             Event::Subscribe { id, request } => {
                 let hub = self.hub.upgrade();
                 let served = hub.map(|hub| hub.serve(&self.link, id, &request, after));
@@ -363,6 +411,17 @@ impl Driver {
                     inbox.ended(&feed.name, feed.number, ended, after);
                 }
             }
+            Event::Drained => {
+                self.retire();
+                self.link.handed_over.store(true, Ordering::Release);
+                if let Some(links) = self.links.upgrade() {
+                    links.retire(&self.link);
+                    links.changed.notify_waiters();
+                }
+                if let Some(hub) = self.hub.upgrade() {
+                    hub.changed();
+                }
+            }
             Event::Closed { reason, detail } => {
                 self.link.is_open.store(false, Ordering::Release);
                 self.closed = Some(pipe::closed(reason, &detail));
@@ -390,12 +449,19 @@ impl Driver {
             if self.pipe.is_stuck(now, self.dead_after) {
                 return Err(End::cut(pipe::STUCK));
             }
+            let over = self.retired.map(|since| since + renew::TIME);
+            if over.is_some_and(|over| now >= over) {
+                self.close(CloseReason::Replaced);
+            }
             let idle_for = now.saturating_duration_since(self.session.last_active());
             if self.is_unused() && idle_for >= self.idle_after {
                 self.close(CloseReason::Idle);
             }
             self.pipe.rest();
             let next = self.session.poll_timeout().min(now + self.ping_every);
+            let next = over
+                .filter(|over| *over > now)
+                .map_or(next, |over| next.min(over));
             // A time-out in the past would spin.
             let next = next.max(now + Duration::from_millis(5));
             self.timer.as_mut().reset(next.into());
@@ -431,6 +497,11 @@ impl Driver {
                 if let Some(end) = self.closed.take() {
                     return Err(end);
                 }
+                let has_moved = self.retired.is_some() && self.session.is_drained();
+                if has_moved && self.closing.is_none() && self.is_unused() {
+                    self.close(CloseReason::Replaced);
+                    continue;
+                }
                 if self.is_draining && self.closing.is_none() && self.session.subscribers() == 0 {
                     self.close(CloseReason::Stopping);
                     continue;
@@ -441,6 +512,7 @@ impl Driver {
             let has_news = !orders.list.is_empty()
                 || orders.close.is_some()
                 || orders.is_draining != self.is_draining
+                || (orders.is_retired && self.retired.is_none())
                 || orders.has_ended;
             if has_news {
                 return Ok(true);

@@ -62,6 +62,7 @@ pub(crate) struct BulkLink {
     waiting: AtomicUsize,
     waiting_max: usize,
     is_open: AtomicBool,
+    handed_over: AtomicBool,
     orders: Mutex<Orders>,
     last_heard: Mutex<Instant>,
     /// The session, until the driver has it.
@@ -75,6 +76,7 @@ struct Orders {
     waker: Option<Waker>,
     has_ended: bool,
     is_draining: bool,
+    is_retired: bool,
     close: Option<CloseReason>,
 }
 
@@ -161,6 +163,7 @@ impl BulkLink {
             waiting: AtomicUsize::new(0),
             waiting_max: limits.stream_queues,
             is_open: AtomicBool::new(true),
+            handed_over: AtomicBool::new(false),
             orders: Mutex::default(),
             last_heard: Mutex::new(now),
             session: Mutex::new(Some(Box::new(StreamSession::new(established, limits, now)))),
@@ -265,6 +268,15 @@ impl Connection for BulkLink {
 
     fn drain(&self) {
         self.tell(|orders| orders.is_draining = true);
+    }
+
+    fn retire(&self) {
+        self.is_open.store(false, Ordering::Release);
+        self.tell(|orders| orders.is_retired = true);
+    }
+
+    fn is_handed_over(&self) -> bool {
+        self.handed_over.load(Ordering::Acquire)
     }
 
     fn close(&self, why: CloseReason) {
@@ -429,6 +441,7 @@ mod tests {
                 interval: std::time::Duration::ZERO,
                 items: 1,
                 bytes: 1,
+                resumes: None,
             }),
         };
         orders.add(subscribe(0));

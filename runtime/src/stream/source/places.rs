@@ -74,6 +74,12 @@ impl Source {
             keep_last: request.keep_last,
             ..Wish::new(Form::Raw)
         };
+        if let Some((incarnation, next)) = request.resumes
+            && incarnation == self.incarnation
+            && let Some(resumed) = self.resume(link, id, &wish, encoding, next)
+        {
+            return Ok(resumed);
+        }
         let encoding = Some(encoding);
         let (mut state, granted) = self.terms(&wish, encoding, link.payload_max(), after)?;
         let number = next_number();
@@ -82,6 +88,34 @@ impl Source {
         let port = Port::new(number, to, encoding, &granted, &wish, link.peer());
         add(&mut state, port, &granted, after);
         Ok((granted, remote))
+    }
+
+    /// Gives a subscription that has come over from another connection the place that was kept for it.
+    fn resume(
+        &self,
+        link: &Arc<BulkLink>,
+        id: SubscriberId,
+        wish: &Wish,
+        encoding: Encoding,
+        next: u64,
+    ) -> Option<(Granted, Arc<RemotePort>)> {
+        let mut state = self.state.lock();
+        let port = state.ports.iter_mut().find(|port| {
+            port.waits_for(link.peer(), next)
+                && port.component == wish.subscriber
+                && port.encoding == Some(encoding)
+        })?;
+        let remote = port.move_to(link, id, next_number())?;
+        let (mode, depth) = (port.mode, port.depth);
+        let granted = Granted {
+            next,
+            mode,
+            depth,
+            // It has had them.
+            keep_last: 0,
+            ..self.grant(&state, wish, encoding)
+        };
+        Some((granted, remote))
     }
 
     /// What a subscriber gets, with what is kept for it encoded so: to be added before the state is

@@ -123,6 +123,7 @@ pub(crate) fn ask(mode: Mode, depth: u32, items: u64, bytes: u64) -> Subscribe {
         interval: Duration::ZERO,
         items,
         bytes,
+        resumes: None,
     }
 }
 

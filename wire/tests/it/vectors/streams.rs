@@ -25,6 +25,7 @@ pub(super) fn subscribe(id: u32) -> SubscribeFrame {
         interval: Duration::from_millis(200),
         items: 16,
         bytes: 16 << 20,
+        resumes: None,
     };
     SubscribeFrame { id, subscribe }
 }
@@ -70,6 +71,15 @@ pub(super) fn stream_frames(out: &mut Vectors) {
                 bytes: 4096,
                 ..frame.subscribe
             };
+            frame.encode(out);
+        },
+    );
+    frame(
+        out,
+        "subscribe 1: the first one again, which goes on in incarnation 0x0123456789abcdef with item 300",
+        |out| {
+            let mut frame = subscribe(1);
+            frame.subscribe.resumes = Some((0x0123_4567_89ab_cdef, 300));
             frame.encode(out);
         },
     );
