@@ -204,7 +204,7 @@ async fn settle<C: Carrier>(
 ) {
     let time = links.local().limits.handshake_time;
     let handed_over = links.until_handed_over(candidate.proven.peer);
-    // A peer that isn't done with the old one in that time is refused as any other.
+    // A peer that hasn't handed over by then has lost what was on its way, as with any that is replaced.
     let _ = timeout(time, handed_over).await;
     match links.decide(&candidate.proven) {
         Ok(()) => {
