@@ -207,6 +207,11 @@ impl<C: Carrier> Links<C> {
         self.current(peer)
     }
 
+    /// Who was found at an address isn't who was looked for there.
+    pub(crate) fn forget_address(&self, address: &str) {
+        self.table.lock().addresses.remove(address);
+    }
+
     /// All connections that are there, those that are about to end included.
     pub(crate) fn all(&self) -> Vec<Arc<C::Link>> {
         self.table

@@ -97,7 +97,10 @@ impl Node {
                 .connect_address(address, deadline)
                 .await
                 .map_err(|error| not_connected(&error))?;
-            let link = inner.as_component(link, name)?;
+            let link = inner.as_component(link, name).inspect_err(|_| {
+                // Should it be another one's address again, that one is found.
+                inner.links.forget_address(address);
+            })?;
             inner.reached_registry(&link);
             return Ok(Place::There(link, None));
         }

@@ -2,7 +2,7 @@
 //!
 //! A policy tells secrets apart, not nodes: it defends a robot's own nodes, which hold the main secret,
 //! against those who hold a lesser one. Here is what it says and why; where it is asked is in
-//! [`guard`]. It knows nothing of connections.
+//! `guard`. It knows nothing of connections.
 
 mod denials;
 mod file;

@@ -177,6 +177,39 @@ fn a_registry_of_a_lesser_secret_is_none() {
 }
 
 #[test]
+fn who_takes_the_registrys_address_while_a_robot_runs_does_not_take_its_place() {
+    run(async {
+        let robot = Robot::new().await;
+        let (base, other) = (robot.node().await, robot.node().await);
+        base.spawn("drive", Car::default).await.unwrap();
+        let drive = other.component("drive");
+        assert_eq!(drive.ask(Go {}).await.unwrap(), 1);
+        let at = robot.address().to_string();
+        robot.registry.shutdown(SOON).await;
+        let theirs = Registry::new(&at, secret("tablet")).unwrap();
+        let theirs = theirs.fresh().start().await.unwrap();
+        let error = other.list().await.unwrap_err();
+        assert!(matches!(error.reason(), Reason::Denied(_)), "{error}");
+        let seen = theirs.node().component("registry");
+        let list = botzilla::directory::messages::List::default();
+        assert!(seen.ask(list).await.unwrap().components.is_empty());
+        assert_eq!(drive.ask(Go {}).await.unwrap(), 2, "the robot goes on");
+        theirs.shutdown(SOON).await;
+        let back = botzilla::NodeConfig::hosting_registry(secret("robot")).unwrap();
+        let back = Registry::with(guarded(back.listen(&at), &robot.policy));
+        let back = back.fresh().start().await.unwrap();
+        crate::world::until_listed(&other, &["drive"]).await;
+        while other.list().await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        for node in [&other, &base] {
+            node.shutdown(SOON).await;
+        }
+        back.shutdown(SOON).await;
+    });
+}
+
+#[test]
 fn who_has_a_name_at_a_registry_that_minds_no_policy_is_not_asked_by_it() {
     run(async {
         // The registry takes everybody: only the robot's node knows who may be what.
