@@ -73,6 +73,17 @@ fn who_claims_the_id_of_the_drives_node_is_not_let_in_whether_that_is_there_or_n
         base.spawn("drive", Car::default).await.unwrap();
         let drive = other.component("drive");
         assert_eq!(drive.ask(Go {}).await.unwrap(), 1);
+        for door in [&other, robot.registry.node()] {
+            // Each has heard of it: until then the id is as good as any, and ends when it has.
+            while !door
+                .components()
+                .await
+                .unwrap()
+                .contains(&"drive".to_owned())
+            {
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+        }
         for lane in [Lane::Control, Lane::Bulk] {
             let mut local = claiming(base.id());
             local.lane = lane;
