@@ -154,7 +154,7 @@ pub enum RestartReason {
         /// The name of that one.
         component: String,
         /// What befell it.
-        reason: Box<RestartReason>,
+        reason: Box<Self>,
     },
 }
 

@@ -199,17 +199,12 @@ impl Together {
     }
 
     fn advance(&mut self, now: Instant) {
+        let all = |standing| self.members.iter().all(|it| it.standing == standing);
         match self.stage {
-            Stage::Stopping(pause) if self.given_up.is_none() => {
-                if self.members.iter().all(Member::is_down) {
-                    self.stage = Stage::Resting(now + pause);
-                }
+            Stage::Stopping(pause) if self.given_up.is_none() && all(Standing::Down) => {
+                self.stage = Stage::Resting(now + pause);
             }
-            Stage::Building => {
-                if self.members.iter().all(|it| it.standing == Standing::Up) {
-                    self.stage = Stage::Up;
-                }
-            }
+            Stage::Building if all(Standing::Up) => self.stage = Stage::Up,
             _ => {}
         }
     }

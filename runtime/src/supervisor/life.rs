@@ -63,16 +63,16 @@ impl<C: 'static> Supervisor<C> {
             drop(started.send(Err(why.to_owned())));
             self.phase = Phase::Ended(format!("it didn't start: {why}"));
         } else {
-            self.rest(RestartReason::StartFailed(why.to_owned()));
+            self.rest(&RestartReason::StartFailed(why.to_owned()));
         }
     }
 
     pub(super) fn panicked(&mut self, panicked: &Panicked) {
-        self.rest(RestartReason::Panicked(panicked.to_string()));
+        self.rest(&RestartReason::Panicked(panicked.to_string()));
     }
 
     /// It has no state any more, by its own doing: what comes of it is its keeper's to say.
-    fn rest(&mut self, reason: RestartReason) {
+    fn rest(&mut self, reason: &RestartReason) {
         self.end_life();
         let hosted = &self.hosted;
         let given_up = hosted.keeper.failed(hosted.number, reason.clone());
@@ -91,7 +91,7 @@ impl<C: 'static> Supervisor<C> {
         self.end_life();
         let hosted = &self.hosted;
         if self.shared.restarts_itself.take() {
-            self.rest(RestartReason::Stopped);
+            self.rest(&RestartReason::Stopped);
         } else {
             hosted.keeper.stopped(hosted.number);
             self.phase = Phase::Resting(None);
