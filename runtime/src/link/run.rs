@@ -99,6 +99,9 @@ impl<C: Carrier> Run<C> {
         let mut direct = pin!(self.rounds(addresses));
         let mut failed = match timeout(INVITE_AFTER, &mut direct).await {
             Ok(Ok(link)) => return Ok(link),
+            Ok(Err(error)) if error.tried().iter().any(|it| it.error.is_a_no()) => {
+                return Err(error);
+            }
             Ok(Err(error)) => Some(error),
             Err(_) => None,
         };
