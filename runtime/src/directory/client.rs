@@ -33,7 +33,9 @@ const WATCH_HELD: Duration = Duration::from_secs(20);
 const CLAIM_HELD: Duration = Duration::from_secs(4);
 /// What an answer may take besides.
 const ANSWER: Duration = Duration::from_secs(5);
-/// The first and the longest pause between two attempts to reach the registry. All of a fleet may lose
+/// The pause after an attempt that failed before any has succeeded.
+const AT_FIRST: Duration = Duration::from_millis(100);
+/// The first and the longest pause between two attempts to reach the registry once it was lost. All of a fleet may lose
 /// it in the same moment, and nobody is in a hurry: what is known stays in use meanwhile.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 
@@ -293,7 +295,8 @@ impl Directory {
 
     /// Keeps the node in touch with the registry. Runs until it is dropped.
     pub(crate) async fn run<H: Home>(&self, home: &H) {
-        let mut pause = PAUSE.0;
+        // One that hosts the registry itself only waits until that is spawned.
+        let mut pause = AT_FIRST;
         loop {
             self.own.lock().begin();
             let ended = tokio::select! {

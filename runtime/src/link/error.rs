@@ -227,6 +227,16 @@ impl AttemptError {
         matches!(self, Self::Pending)
     }
 
+    /// The node that was meant has answered, and said no: it needs no asking whether it dials itself.
+    pub(super) fn is_a_no(&self) -> bool {
+        match self {
+            Self::Denied { .. } => true,
+            Self::Handshake(HandshakeError::SelfDial) => false,
+            Self::Handshake(_) => self.needs_a_person(),
+            _ => false,
+        }
+    }
+
     /// The next try may well work, with nobody changing anything.
     pub(super) fn is_passing(&self) -> bool {
         matches!(

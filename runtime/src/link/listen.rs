@@ -164,8 +164,7 @@ async fn prove(links: Weak<Links>, id: u64, mut stream: TcpStream, address: Sock
     };
     let time = local.limits.handshake_time;
     let candidate = timeout(time, async {
-        socket::tune(&stream, Lane::Control, local.limits.dead_after)
-            .map_err(|error| AttemptError::handshaking(&error))?;
+        socket::tune(&stream, Lane::Control).map_err(|error| AttemptError::handshaking(&error))?;
         handshake::accept(&mut stream, &local).await
     });
     let candidate = candidate

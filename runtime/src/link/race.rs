@@ -3,7 +3,7 @@
 //! The idea is that of "happy eyeballs" (RFC 8305): an address that is dead costs the head start, not
 //! the time after which nobody would wait for its answer any longer.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{future::Future, time::Duration};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::sleep;
@@ -24,21 +24,17 @@ where
     let mut running = FuturesUnordered::new();
     loop {
         running.extend(items.next().map(&attempt));
-        let mut next = pin!(sleep(head_start));
-        loop {
-            tokio::select! {
-                done = running.next() => match done {
-                    Some(Ok(winner)) => return Some(winner),
-                    Some(Err(error)) => {
-                        if !failed(error) {
-                            return None;
-                        }
-                        break;
+        tokio::select! {
+            done = running.next() => match done {
+                Some(Ok(winner)) => return Some(winner),
+                Some(Err(error)) => {
+                    if !failed(error) {
+                        return None;
                     }
-                    None => return None,
-                },
-                () = &mut next, if items.peek().is_some() => break,
-            }
+                }
+                None => return None,
+            },
+            () = sleep(head_start), if items.peek().is_some() => {}
         }
     }
 }

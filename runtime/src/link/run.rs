@@ -99,6 +99,9 @@ impl<C: Carrier> Run<C> {
         let mut direct = pin!(self.rounds(addresses));
         let mut failed = match timeout(INVITE_AFTER, &mut direct).await {
             Ok(Ok(link)) => return Ok(link),
+            Ok(Err(error)) if error.tried().iter().any(|it| it.error.is_a_no()) => {
+                return Err(error);
+            }
             Ok(Err(error)) => Some(error),
             Err(_) => None,
         };
@@ -285,8 +288,7 @@ impl<C: Carrier> Run<C> {
         let links = self.links.upgrade().ok_or(AttemptError::CutShort)?;
         let local = links.local();
         let time = local.limits.handshake_time;
-        socket::tune(&stream, C::LANE, local.limits.dead_after)
-            .map_err(|error| AttemptError::handshaking(&error))?;
+        socket::tune(&stream, C::LANE).map_err(|error| AttemptError::handshaking(&error))?;
         let replaces = self.peer.and_then(|peer| links.last_connection(peer));
         // At an address that is dialled for its own sake, any node is the right one.
         let peer = if matches!(self.target, Target::Node(_)) {

@@ -1,6 +1,6 @@
 //! What every socket between nodes is set to.
 
-use std::{io, time::Duration};
+use std::io;
 
 use botzilla_wire::Lane;
 use socket2::SockRef;
@@ -15,11 +15,10 @@ const NOT_SENT: u32 = 64 * 1024;
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const NOT_SENT_BULK: u32 = 4 * NOT_SENT;
 
-/// Sends at once, keeps the kernel from becoming the queue, and has it give up a peer that
-/// acknowledges nothing for as long as one that says nothing is given up. (The kernel's own patience is
-/// a quarter of an hour: so long it would keep what is left of a connection that was ended here, and so
-/// long would a connection seem well whose other side hears nothing.)
-pub(super) fn tune(stream: &TcpStream, lane: Lane, dead_after: Duration) -> io::Result<()> {
+/// Sends at once, and keeps the kernel from becoming the queue. (`TCP_USER_TIMEOUT` isn't set: it ends a
+/// connection too whose other side doesn't read for that long, which bounds answer without an end; and
+/// silence is found by pings, and told by a reset.)
+pub(super) fn tune(stream: &TcpStream, lane: Lane) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(any(target_os = "android", target_os = "linux"))]
     let not_sent = match lane {
@@ -31,11 +30,7 @@ pub(super) fn tune(stream: &TcpStream, lane: Lane, dead_after: Duration) -> io::
         // Some sandboxes have no such option; the connection works without it.
         tracing::debug!(%error, "TCP_NOTSENT_LOWAT could not be set");
     }
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(dead_after)) {
-        tracing::debug!(%error, "TCP_USER_TIMEOUT could not be set");
-    }
     #[cfg(not(any(target_os = "android", target_os = "linux")))]
-    let _ = (SockRef::from(stream), lane, dead_after);
+    let _ = (SockRef::from(stream), lane);
     Ok(())
 }

@@ -97,6 +97,14 @@ fn a_publisher_that_is_killed_and_starts_elsewhere_tells_what_was_missed_of_its_
         // By SIGKILL, in the middle of it.
         drop(first);
         asked.await.unwrap().unwrap_err();
+        // A queue that is full of the first one wants no more, until somebody reads it.
+        until(|| {
+            while let Some(item) = images.try_next() {
+                seen.take(&item.unwrap());
+            }
+            images.publishers().is_empty()
+        })
+        .await;
         let second = Child::start(registry.address(), &["feed:cam"]).await;
         let unheard = 50;
         let stream = Begin {

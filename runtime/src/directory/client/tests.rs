@@ -386,6 +386,24 @@ async fn after_a_restart_of_the_registry_everything_is_told_again_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_has_changed_tells_all_that_it_has_again_and_once() {
+    beside(|directory, node| async move {
+        let decision = directory.announce(&name("a"), component("a"));
+        decision.await.unwrap().unwrap();
+        in_touch(&directory).await;
+        node.log();
+        directory.node_changed();
+        while node.registry.borrow().log.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let decision = directory.announce(&name("b"), component("b"));
+        decision.await.unwrap().unwrap();
+        assert_eq!(node.log(), ["all a!", "new b"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_pause_between_attempts_is_never_longer_than_two_seconds() {
     beside(|directory, node| async move {
         node.change(|registry| registry.down = true);

@@ -348,7 +348,7 @@ impl Carrier for Bulk {
         let run = async move {
             let stream = stream.and_then(|stream| {
                 let stream = tokio::net::TcpStream::from_std(stream)?;
-                socket::tune(&stream, Lane::Bulk, limits.dead_after)?;
+                socket::tune(&stream, Lane::Bulk)?;
                 Ok(stream)
             });
             match stream {
