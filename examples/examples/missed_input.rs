@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use botzilla::prelude::*;
 use tokio::sync::mpsc;
 
 #[botzilla::message]

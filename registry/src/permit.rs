@@ -136,8 +136,10 @@ mod tests {
     }
 
     fn desk() -> Desk {
-        let mut rules = Rules::default();
-        rules.recovery = Duration::ZERO;
+        let rules = Rules {
+            recovery: Duration::ZERO,
+            ..Rules::default()
+        };
         let now = Instant::now();
         Desk::new(Table::new(rules, 1, now), now)
     }

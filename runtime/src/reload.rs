@@ -265,7 +265,7 @@ impl Sighup {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// The signal's first meaning: whoever started this in a terminal has closed it. A robot must not
@@ -295,7 +295,7 @@ impl Sighup {
     }
 
     async fn came(&mut self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn is_terminal_gone(&self) -> bool {

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// A broadcast that came in: to all who listen here, then the report back.
-pub(crate) fn fan_out(node: &Node, from: Origin, inbound: Inbound) {
+pub(crate) fn fan_out(node: &Node, from: &Origin, inbound: Inbound) {
     let Inbound {
         route,
         deadline,
@@ -52,7 +52,7 @@ pub(crate) fn fan_out(node: &Node, from: Origin, inbound: Inbound) {
         payload,
         to_the_end,
     };
-    let (mut report, waiting) = deliver_here(node, &from, info.sender.as_ref(), &cast, deadline);
+    let (mut report, waiting) = deliver_here(node, from, info.sender.as_ref(), &cast, deadline);
     let encoding = cast.encoding;
     let answer = move |report: &BroadcastReport| match encode_to_send(encoding, report) {
         Ok(bytes) => responder.reply(bytes),

@@ -36,7 +36,7 @@ impl Host for Inner {
                 deliver(self.origin(link), &resolved, inbound);
             }
             Scope::Group(_) | Scope::Everyone => match self.node() {
-                Some(node) => fan_out(&node, self.origin(link), inbound),
+                Some(node) => fan_out(&node, &self.origin(link), inbound),
                 None => drop(inbound),
             },
         }

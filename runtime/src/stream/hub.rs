@@ -308,7 +308,7 @@ impl Hub {
             }
         }
         for inbox in self.inboxes() {
-            for (origin, link) in inbox.from_others() {
+            for (origin, link) in inbox.others() {
                 if let Some(refusal) = self.not_taken(&link, &origin.name) {
                     let name = origin.name.text();
                     inbox.leave(name, &mut after);

@@ -141,7 +141,7 @@ impl Inbox {
     }
 
     /// What it gets from other nodes, and over which connection.
-    pub(crate) fn from_others(&self) -> Vec<(Arc<Origin>, Arc<BulkLink>)> {
+    pub(crate) fn others(&self) -> Vec<(Arc<Origin>, Arc<BulkLink>)> {
         let state = self.state.lock();
         let feeds = state.tracks.values().filter_map(|it| it.feed.as_ref());
         feeds

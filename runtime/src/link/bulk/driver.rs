@@ -252,7 +252,10 @@ impl Driver {
             items.append(&mut entry.rest);
             entry.port.park(items, next);
             let (number, source) = (entry.port.number, Arc::clone(&entry.port.source));
-            // Its owner is the runtime, which ends with the thread.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "its owner is the lane's runtime, which ends with the thread; it ends by itself before"
+            )]
             drop(tokio::spawn(async move {
                 tokio::time::sleep(renew::TIME).await;
                 // Nobody has come for it; otherwise it has another number.
