@@ -118,6 +118,7 @@ impl Run {
                     depth: 1,
                     keep_last: 0,
                     interval: Duration::ZERO,
+                    resumes: None,
                     items: items.into(),
                     bytes: bytes.into(),
                 };
@@ -280,7 +281,7 @@ impl Run {
                     "it ended twice"
                 );
             }
-            Event::Closed { .. } => {}
+            Event::Drained | Event::Closed { .. } => {}
             other => panic!("{other:?}"),
         }
     }

@@ -180,7 +180,10 @@ impl Run {
                     assert!(self.open.remove(&token).is_some(), "{token} ended twice");
                 }
                 Event::Cancelled { id } => assert!(self.owed.contains_key(&id)),
-                Event::Routed { .. } | Event::Credit { .. } | Event::Closed { .. } => {}
+                Event::Routed { .. }
+                | Event::Credit { .. }
+                | Event::Drained
+                | Event::Closed { .. } => {}
                 other => panic!("{other:?}"),
             }
         }

@@ -282,6 +282,7 @@ impl Bulk {
                     depth: depth.into(),
                     keep_last: 0,
                     interval: Duration::from_micros(interval_us.into()),
+                    resumes: (interval_us > 1 << 31).then_some((1, items.into())),
                     items: items.into(),
                     bytes: bytes.into(),
                 };

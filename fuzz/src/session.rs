@@ -136,7 +136,7 @@ impl Owner {
                     assert!(is_owed && self.cancelled.insert(id));
                 }
                 Event::Closed { .. } => self.was_closed = true,
-                Event::Routed { .. } | Event::Credit { .. } => {}
+                Event::Routed { .. } | Event::Credit { .. } | Event::Drained => {}
                 other => panic!("{other:?}"),
             }
         }

@@ -220,6 +220,7 @@ impl Run {
             depth: u32::from(depth),
             keep_last: 0,
             interval: Duration::ZERO,
+            resumes: None,
             items: u64::from(items),
             bytes: u64::from(bytes),
         };
