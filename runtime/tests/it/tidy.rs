@@ -8,8 +8,8 @@ use std::{
 /// No source file is longer.
 const LINES: usize = 600;
 
-const CRATES: [&str; 7] = [
-    "wire", "runtime", "macros", "registry", "cli", "examples", "benches",
+const CRATES: [&str; 8] = [
+    "wire", "runtime", "macros", "registry", "cli", "examples", "benches", "fuzz",
 ];
 const DOCUMENTS: [&str; 6] = [
     "README.md",

@@ -1,0 +1,10 @@
+//! libFuzzer's program for [`botzilla_fuzz::control_frames`].
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| botzilla_fuzz::control_frames::run(data));
+
+#[cfg(not(fuzzing))]
+fn main() {
+    eprintln!("run it with `cargo +nightly fuzz run control_frames`, see docs/fuzzing.md");
+}

@@ -1,0 +1,10 @@
+//! libFuzzer's program for [`botzilla_fuzz::handshake`].
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| botzilla_fuzz::handshake::run(data));
+
+#[cfg(not(fuzzing))]
+fn main() {
+    eprintln!("run it with `cargo +nightly fuzz run handshake`, see docs/fuzzing.md");
+}

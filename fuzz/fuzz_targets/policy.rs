@@ -1,0 +1,10 @@
+//! libFuzzer's program for [`botzilla_fuzz::policy`].
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| botzilla_fuzz::policy::run(data));
+
+#[cfg(not(fuzzing))]
+fn main() {
+    eprintln!("run it with `cargo +nightly fuzz run policy`, see docs/fuzzing.md");
+}
