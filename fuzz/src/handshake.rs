@@ -48,23 +48,23 @@ enum Step {
     AllToAcceptor,
     AllToDialler,
     Flip {
-        to_acceptor: bool,
+        pass_to_acceptor: bool,
         at: u16,
         bit: u8,
     },
     Insert {
-        to_acceptor: bool,
+        pass_to_acceptor: bool,
         at: u16,
         bytes: Vec<u8>,
     },
     Remove {
-        to_acceptor: bool,
+        pass_to_acceptor: bool,
         at: u16,
         len: u8,
     },
     /// What one side said comes back to it.
     Reflect {
-        to_acceptor: bool,
+        pass_to_acceptor: bool,
     },
     Refuse(u8),
     Wait(u16),
@@ -77,7 +77,7 @@ enum Scene {
         acceptor: Side,
     },
     Stranger {
-        to_acceptor: bool,
+        pass_to_acceptor: bool,
         side: Side,
         step: u8,
     },
@@ -173,8 +173,8 @@ struct Between {
     now: Instant,
     dialler: Dialler,
     acceptor: Acceptor,
-    to_dialler: Way,
-    to_acceptor: Way,
+    pass_to_dialler: Way,
+    pass_to_acceptor: Way,
     dialled: Option<Established>,
     accepted: Option<Established>,
     dialler_failed: bool,
@@ -184,47 +184,47 @@ struct Between {
 impl Between {
     fn step(&mut self, step: Step) {
         match step {
-            Step::ToAcceptor(count) => self.to_acceptor(count.into()),
-            Step::ToDialler(count) => self.to_dialler(count.into()),
-            Step::AllToAcceptor => self.to_acceptor(usize::MAX),
-            Step::AllToDialler => self.to_dialler(usize::MAX),
+            Step::ToAcceptor(count) => self.pass_to_acceptor(count.into()),
+            Step::ToDialler(count) => self.pass_to_dialler(count.into()),
+            Step::AllToAcceptor => self.pass_to_acceptor(usize::MAX),
+            Step::AllToDialler => self.pass_to_dialler(usize::MAX),
             Step::Flip {
-                to_acceptor,
+                pass_to_acceptor,
                 at,
                 bit,
             } => {
-                let waits = self.waits(to_acceptor);
+                let waits = self.waits(pass_to_acceptor);
                 let len = waits.len().max(1);
                 if let Some(byte) = waits.get_mut(usize::from(at) % len) {
                     *byte ^= 1 << (bit % 8);
                 }
             }
             Step::Insert {
-                to_acceptor,
+                pass_to_acceptor,
                 at,
                 bytes,
             } => {
-                let waits = self.waits(to_acceptor);
+                let waits = self.waits(pass_to_acceptor);
                 let at = usize::from(at).min(waits.len());
                 waits.splice(at..at, bytes);
             }
             Step::Remove {
-                to_acceptor,
+                pass_to_acceptor,
                 at,
                 len,
             } => {
-                let waits = self.waits(to_acceptor);
+                let waits = self.waits(pass_to_acceptor);
                 let at = usize::from(at).min(waits.len());
                 let end = (at + usize::from(len)).min(waits.len());
                 waits.drain(at..end);
             }
-            Step::Reflect { to_acceptor } => {
-                let back = if to_acceptor {
-                    self.to_dialler.said.clone()
+            Step::Reflect { pass_to_acceptor } => {
+                let back = if pass_to_acceptor {
+                    self.pass_to_dialler.said.clone()
                 } else {
-                    self.to_acceptor.said.clone()
+                    self.pass_to_acceptor.said.clone()
                 };
-                self.waits(to_acceptor).extend(back);
+                self.waits(pass_to_acceptor).extend(back);
             }
             Step::Refuse(code) => {
                 if self.accepted.is_none() && !self.acceptor_failed {
@@ -237,24 +237,24 @@ impl Between {
         }
     }
 
-    fn waits(&mut self, to_acceptor: bool) -> &mut Vec<u8> {
-        if to_acceptor {
-            &mut self.to_acceptor.waits
+    fn waits(&mut self, pass_to_acceptor: bool) -> &mut Vec<u8> {
+        if pass_to_acceptor {
+            &mut self.pass_to_acceptor.waits
         } else {
-            &mut self.to_dialler.waits
+            &mut self.pass_to_dialler.waits
         }
     }
 
-    fn to_acceptor(&mut self, count: usize) {
+    fn pass_to_acceptor(&mut self, count: usize) {
         while let Some(bytes) = self.dialler.poll_transmit() {
-            self.to_acceptor.say(&bytes);
+            self.pass_to_acceptor.say(&bytes);
         }
-        self.to_acceptor.arrive(count);
-        match self.acceptor.receive(self.now, &mut self.to_acceptor.input) {
+        self.pass_to_acceptor.arrive(count);
+        match self.acceptor.receive(self.now, &mut self.pass_to_acceptor.input) {
             Ok(Some(proven)) => {
                 assert!(!self.acceptor_failed && self.accepted.is_none());
                 assert!(self.now < self.acceptor.deadline());
-                assert!(self.to_acceptor.is_intact() && self.to_dialler.is_intact());
+                assert!(self.pass_to_acceptor.is_intact() && self.pass_to_dialler.is_intact());
                 let established = self.acceptor.accept();
                 assert_eq!(
                     (established.peer, established.lane),
@@ -270,16 +270,16 @@ impl Between {
         }
     }
 
-    fn to_dialler(&mut self, count: usize) {
+    fn pass_to_dialler(&mut self, count: usize) {
         while let Some(bytes) = self.acceptor.poll_transmit() {
-            self.to_dialler.say(&bytes);
+            self.pass_to_dialler.say(&bytes);
         }
-        self.to_dialler.arrive(count);
-        match self.dialler.receive(self.now, &mut self.to_dialler.input) {
+        self.pass_to_dialler.arrive(count);
+        match self.dialler.receive(self.now, &mut self.pass_to_dialler.input) {
             Ok(Some(established)) => {
                 assert!(!self.dialler_failed && self.dialled.is_none());
                 assert!(self.now < self.dialler.deadline());
-                assert!(self.to_acceptor.is_intact() && self.to_dialler.is_intact());
+                assert!(self.pass_to_acceptor.is_intact() && self.pass_to_dialler.is_intact());
                 self.dialled = Some(established);
             }
             Ok(None) => {}
@@ -346,8 +346,8 @@ fn between(dialler: Side, acceptor: Side, input: &mut Unstructured<'_>) {
         now,
         dialler: dialler.dialler(now),
         acceptor: acceptor.acceptor(now),
-        to_dialler: Way::default(),
-        to_acceptor: Way::default(),
+        pass_to_dialler: Way::default(),
+        pass_to_acceptor: Way::default(),
         dialled: None,
         accepted: None,
         dialler_failed: false,
@@ -358,14 +358,14 @@ fn between(dialler: Side, acceptor: Side, input: &mut Unstructured<'_>) {
         ControlFlow::Continue(())
     });
     for _ in 0..3 {
-        between.to_acceptor(usize::MAX);
-        between.to_dialler(usize::MAX);
+        between.pass_to_acceptor(usize::MAX);
+        between.pass_to_dialler(usize::MAX);
     }
     between.finish();
 }
 
 /// Random bytes, in pieces: they establish nobody, and nobody proves itself to them.
-fn stranger(to_acceptor: bool, side: Side, step: u8, bytes: &[u8]) {
+fn stranger(pass_to_acceptor: bool, side: Side, step: u8, bytes: &[u8]) {
     let now = start();
     let mut input = BytesMut::new();
     let mut said = Vec::new();
@@ -375,7 +375,7 @@ fn stranger(to_acceptor: bool, side: Side, step: u8, bytes: &[u8]) {
     let mut failed: Option<HandshakeError> = None;
     for part in bytes.chunks(usize::from(step).max(1)) {
         input.extend_from_slice(part);
-        let result = if to_acceptor {
+        let result = if pass_to_acceptor {
             acceptor
                 .receive(now, &mut input)
                 .map(|proven| proven.is_some())
@@ -397,7 +397,7 @@ fn stranger(to_acceptor: bool, side: Side, step: u8, bytes: &[u8]) {
             said.push(bytes);
         }
     }
-    if !to_acceptor {
+    if !pass_to_acceptor {
         return;
     }
     // A hello and a refusal at most, and no proof.
@@ -412,12 +412,12 @@ pub fn run(data: &[u8]) {
     match scene {
         Scene::Between { dialler, acceptor } => between(dialler, acceptor, &mut input),
         Scene::Stranger {
-            to_acceptor,
+            pass_to_acceptor,
             side,
             step,
         } => {
             let rest = input.bytes(input.len()).unwrap_or_default();
-            stranger(to_acceptor, side, step, rest);
+            stranger(pass_to_acceptor, side, step, rest);
         }
         Scene::Holder(holder) => holder.run(),
     }

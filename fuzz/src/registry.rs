@@ -95,7 +95,7 @@ impl OddClaim {
     fn claim(&self) -> Claim {
         let few = |many: u8| 0..many % 4;
         let fingerprint = |which: u8| {
-            (which % 3 > 0).then(|| "0123456789abcdeg"[..15 + usize::from(which % 2)].to_owned())
+            (!which.is_multiple_of(3)).then(|| "0123456789abcdeg"[..15 + usize::from(which % 2)].to_owned())
         };
         let component = ComponentFacts {
             name: odd_name(self.name),
@@ -166,7 +166,7 @@ fn act(world: &mut World, step: Step) {
         Step::Connect(node) => world.connect(node),
         Step::Cut(node) => world.cut(node),
         Step::Claim { from, name, wait } => {
-            world.claim(from, NAMES[usize::from(name) % NAMES.len()], wait_ms(wait))
+            world.claim(from, NAMES[usize::from(name) % NAMES.len()], wait_ms(wait));
         }
         Step::Announce { from, wait } => world.announce(from, wait_ms(wait)),
         Step::Move { node, to } => world.move_to(node, to),
