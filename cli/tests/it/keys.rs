@@ -289,6 +289,7 @@ fn a_file_that_a_node_cannot_use_is_refused_by_commands_too() {
     write(&file, SECRET);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     let list = botzilla("list")
+        .env("BOTZILLA_REGISTRY", "127.0.0.1:1")
         .words("--secret-file")
         .arg(file.to_str().unwrap());
     refused(&list.run(), 2, &["mode 0644", "chmod 600"]);
