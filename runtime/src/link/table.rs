@@ -20,7 +20,7 @@ use tokio::{
 };
 use wire::{
     code::CloseReason,
-    handshake::{Established, Local, Mode, Proven, RefusalCode},
+    handshake::{Established, Local, Proven, RefusalCode},
     ident::{ConnectionId, NodeId},
 };
 
@@ -183,15 +183,6 @@ impl<C: Carrier> Links<C> {
     /// are there, keep what they have.
     pub(crate) fn update_local(&self, change: impl FnOnce(&mut Local)) {
         change(Arc::make_mut(&mut self.local.write()));
-    }
-
-    /// Connections that are protected otherwise end as soon as nothing is open on them.
-    pub(crate) fn drain_all_but(&self, mode: Mode) {
-        for link in self.all() {
-            if link.mode() != mode {
-                link.drain();
-            }
-        }
     }
 
     /// The connection to a node, if there is one that takes messages.

@@ -3,7 +3,10 @@
 use botzilla_wire::handshake::Mode;
 
 use super::{Inner, Node};
-use crate::{Security, link::Link};
+use crate::{
+    Security,
+    link::{Connection, Link},
+};
 
 impl Node {
     /// How this node's connections have to be protected: as its settings say, or
@@ -43,8 +46,9 @@ impl Inner {
         let this = self.this.clone();
         self.arbiter.spawn_fn(move || {
             if let Some(inner) = this.upgrade() {
-                inner.links.drain_all_but(Mode::Noise);
-                inner.hub.links().drain_all_but(Mode::Noise);
+                inner.links.renew(|link| link.mode() != Mode::Noise);
+                let bulk = inner.hub.links();
+                bulk.renew(|link| Connection::mode(link) != Mode::Noise);
             }
         });
     }

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use botzilla::{Error, Node, NodeConfig, Qos, Security, StartError};
@@ -28,17 +29,25 @@ use crate::{
     client,
     parts::{Echo, Ping},
     streams::{Tick, next, publish},
-    world::{SECRET, SOON, config, found, node, run, started, until},
+    world::{PATIENCE, SECRET, SOON, config, found, node, run, started, until},
 };
 
 async fn registry(security: Option<Security>) -> RunningRegistry {
+    registry_at("127.0.0.1:0", security)
+        .fresh()
+        .start()
+        .await
+        .unwrap()
+}
+
+fn registry_at(listen: &str, security: Option<Security>) -> Registry {
     let mut config = NodeConfig::hosting_registry(&*SECRET)
         .unwrap()
-        .listen("127.0.0.1:0");
+        .listen(listen);
     if let Some(security) = security {
         config = config.security(security);
     }
-    Registry::with(config).fresh().start().await.unwrap()
+    Registry::with(config)
 }
 
 /// Everything that went by, both ways, and a bit that is to be flipped.
@@ -52,6 +61,10 @@ impl Tap {
     fn saw(&self, text: &str) -> bool {
         let seen = self.seen.lock();
         seen.windows(text.len()).any(|part| part == text.as_bytes())
+    }
+
+    fn forget(&self) {
+        self.seen.lock().clear();
     }
 }
 
@@ -288,6 +301,97 @@ fn a_bit_flipped_on_the_way_ends_an_encrypted_connection_and_the_next_message_ge
         }
         assert!(!tap.flips.load(Ordering::SeqCst));
         assert_eq!(echo.ask(Ping { n }).await.unwrap(), n);
+        asker.shutdown(SOON).await;
+        host.shutdown(SOON).await;
+        registry.shutdown(SOON).await;
+    });
+}
+
+#[test]
+fn nodes_that_learn_late_that_encryption_is_required_make_their_connections_anew_and_lose_nothing()
+{
+    run(async {
+        let registry = registry(None).await;
+        let address = registry.address();
+        let (tap, mut proxies) = (Arc::new(Tap::default()), JoinSet::new());
+        let host = tapped(address, &tap, &mut proxies).await;
+        let asker = node(address).await;
+        host.spawn("parrot", Parrot::default).await.unwrap();
+        let (ticks, _made) = publish(&host, "clock", "tick", Qos::reliable()).await;
+        let mut items = asker
+            .subscribe::<Tick>("clock/tick")
+            .reliable()
+            .await
+            .unwrap();
+        until(|| ticks.subscribers() == 1).await;
+        let parrot = found(&asker, "parrot").await;
+
+        // Both go on all the time; each ask is answered, each item comes, in order.
+        let goes_on = Arc::new(AtomicBool::new(true));
+        let asks = actix_rt::spawn({
+            let (goes_on, parrot) = (Arc::clone(&goes_on), parrot.clone());
+            async move {
+                let mut count = 0_u64;
+                while goes_on.load(Ordering::SeqCst) {
+                    let text = format!("{} {count}", SAID[0]);
+                    let reply = parrot.ask(Say { text }).await;
+                    assert_eq!(reply.unwrap(), format!("{} {count}", SAID[1]));
+                    count += 1;
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                count
+            }
+        });
+        let sends = actix_rt::spawn({
+            let goes_on = Arc::clone(&goes_on);
+            async move {
+                let mut n = 0;
+                while goes_on.load(Ordering::SeqCst) {
+                    let note = SAID[2].to_owned();
+                    ticks.send(Tick { n, note }).await.unwrap();
+                    n += 1;
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                (n, ticks)
+            }
+        });
+        let reads = actix_rt::spawn(async move {
+            let mut n = 0;
+            loop {
+                let item = match tokio::time::timeout(PATIENCE, items.next()).await.unwrap() {
+                    Some(item) => item.unwrap(),
+                    None => return n,
+                };
+                assert_eq!((item.n, item.missed()), (n, 0));
+                n += 1;
+                if item.note == "the last" {
+                    return n;
+                }
+            }
+        });
+        until(|| SAID[..3].iter().all(|text| tap.saw(text))).await;
+
+        registry.shutdown(SOON).await;
+        // Not a fresh one: it takes back who had names.
+        let registry = registry_at(&address.to_string(), Some(Security::Encrypted));
+        let registry = registry.start().await.unwrap();
+        let required = Some(Security::Encrypted);
+        until(|| host.security() == required && asker.security() == required).await;
+        // What began before ends; from then on nothing can be read.
+        loop {
+            tap.forget();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            if !SAID.into_iter().any(|text| tap.saw(text)) {
+                break;
+            }
+        }
+        assert!(!tap.seen.lock().is_empty(), "both still talk");
+        goes_on.store(false, Ordering::SeqCst);
+        assert!(asks.await.unwrap() > 0);
+        let (n, ticks) = sends.await.unwrap();
+        let note = "the last".to_owned();
+        ticks.send(Tick { n, note }).await.unwrap();
+        assert_eq!(reads.await.unwrap(), n + 1);
         asker.shutdown(SOON).await;
         host.shutdown(SOON).await;
         registry.shutdown(SOON).await;
