@@ -250,7 +250,10 @@ impl Between {
             self.pass_to_acceptor.say(&bytes);
         }
         self.pass_to_acceptor.arrive(count);
-        match self.acceptor.receive(self.now, &mut self.pass_to_acceptor.input) {
+        match self
+            .acceptor
+            .receive(self.now, &mut self.pass_to_acceptor.input)
+        {
             Ok(Some(proven)) => {
                 assert!(!self.acceptor_failed && self.accepted.is_none());
                 assert!(self.now < self.acceptor.deadline());
@@ -275,7 +278,10 @@ impl Between {
             self.pass_to_dialler.say(&bytes);
         }
         self.pass_to_dialler.arrive(count);
-        match self.dialler.receive(self.now, &mut self.pass_to_dialler.input) {
+        match self
+            .dialler
+            .receive(self.now, &mut self.pass_to_dialler.input)
+        {
             Ok(Some(established)) => {
                 assert!(!self.dialler_failed && self.dialled.is_none());
                 assert!(self.now < self.dialler.deadline());

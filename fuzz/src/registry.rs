@@ -95,7 +95,8 @@ impl OddClaim {
     fn claim(&self) -> Claim {
         let few = |many: u8| 0..many % 4;
         let fingerprint = |which: u8| {
-            (!which.is_multiple_of(3)).then(|| "0123456789abcdeg"[..15 + usize::from(which % 2)].to_owned())
+            (!which.is_multiple_of(3))
+                .then(|| "0123456789abcdeg"[..15 + usize::from(which % 2)].to_owned())
         };
         let component = ComponentFacts {
             name: odd_name(self.name),

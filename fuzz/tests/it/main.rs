@@ -1,4 +1,5 @@
 //! The corpus, through its targets, on stable: what fuzzing has found stays found.
+#![expect(clippy::unwrap_used, reason = "a test ends by it")]
 
 use std::{
     fs,

@@ -250,6 +250,40 @@ fn every_scenario_that_breaks_something_has_a_row_in_the_table_of_faults() {
 }
 
 #[test]
+fn every_test_that_security_names_is_there_and_every_threat_has_one() {
+    let document = text("SECURITY.md");
+    let rows = document
+        .split("## Threats")
+        .nth(1)
+        .and_then(|rest| rest.split("\n## ").next())
+        .unwrap()
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| threat |"))
+        .filter(|line| !line.starts_with("| --- |"));
+    let code: String = ["wire", "runtime", "registry", "cli"]
+        .into_iter()
+        .flat_map(sources)
+        .map(|(_, source)| source)
+        .collect();
+    let (mut count, mut wrong) = (0, Vec::new());
+    for row in rows {
+        count += 1;
+        let tests = row.trim_end_matches(" |").rsplit("| ").next().unwrap();
+        let names: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        if names.is_empty() {
+            wrong.push(format!("no test: {row}"));
+        }
+        let is_there = |name: &&&str| {
+            code.contains(&format!("fn {name}(")) || code.contains(&format!("name: \"{name}\""))
+        };
+        let gone = names.iter().filter(|name| !is_there(name));
+        wrong.extend(gone.map(|name| format!("no such test: {name}")));
+    }
+    assert!(count >= 20, "the table can't be read any more");
+    none(&wrong, "bring SECURITY.md in step");
+}
+
+#[test]
 fn the_commands_of_the_readme_are_what_ci_runs() {
     let readme = text("README.md");
     let section = between(&readme, "\n## Two commands\n", "\n## ");
