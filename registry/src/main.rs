@@ -38,14 +38,11 @@ async fn main() -> botzilla::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let settings = match args.secret_file {
-        Some(path) => {
-            let mut settings = Settings::default();
-            settings.secret_file = Some(path);
-            settings
-        }
-        None => Settings::from_env()?,
-    };
+    // What else is set counts with a file of secrets too: a network that is to encrypt must not be without for that.
+    let mut settings = Settings::from_env()?;
+    if let Some(path) = args.secret_file {
+        (settings.secret, settings.secret_file) = (None, Some(path));
+    }
     let node = NodeConfig::hosting_registry_from(&settings)?.listen(args.listen);
     let mut registry = Registry::with(node);
     if args.fresh {

@@ -1,6 +1,9 @@
 //! Those who can't be let in: each is told why, and leaves nothing behind.
 
 use std::{
+    fs::OpenOptions,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
     process::Command,
     time::{Duration, Instant},
 };
@@ -80,6 +83,30 @@ fn a_program_without_a_secret_says_so_in_one_line() {
             "{said_all}"
         );
     }
+}
+
+#[test]
+fn a_file_of_secrets_on_the_command_line_leaves_the_other_settings_in_force() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("secret");
+    let mut options = OpenOptions::new();
+    let mut secret = options
+        .write(true)
+        .create(true)
+        .mode(0o600)
+        .open(&file)
+        .unwrap();
+    writeln!(secret, "{SECRET}").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_botzilla-registry"))
+        .args(["--listen", "127.0.0.1:0", "--secret-file"])
+        .arg(&file)
+        .current_dir(scratch.path())
+        .env("BOTZILLA_SECURITY", "loud")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("BOTZILLA_SECURITY"), "{said}");
 }
 
 #[test]
