@@ -11,7 +11,7 @@ use crate::{
     turn::{self, OwningTurn, TurnEnd},
 };
 
-/// What [`Node::spawn`] takes: a factory of a component, or a handler that is a function.
+/// What [`Node::spawn`](crate::Node::spawn) takes: a factory of a component, or a handler that is a function.
 ///
 /// `Kind` tells them apart and is inferred.
 #[diagnostic::on_unimplemented(
