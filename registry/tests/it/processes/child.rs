@@ -180,7 +180,7 @@ async fn say_how_it_goes(node: Node, stream: String) {
         say(word);
     }
     // It goes on, and subscribes again.
-    pending().await
+    pending::<()>().await;
 }
 
 /// Many nodes at once, a component each, all of which must see as many as the test says.

@@ -40,7 +40,7 @@ pub(super) async fn registry() -> botzilla::Result<()> {
         running.node().id(),
         running.address()
     ));
-    answer(running.node(), || String::new()).await;
+    answer(running.node(), String::new).await;
     Ok(())
 }
 
@@ -138,7 +138,7 @@ pub(super) async fn source() -> botzilla::Result<()> {
     node.spawn("source", Source::default).await?;
     let address = node.address().map(|it| it.to_string()).unwrap_or_default();
     say(&format!("ready {} {address}", node.id()));
-    answer(&node, || String::new()).await;
+    answer(&node, String::new).await;
     Ok(())
 }
 
@@ -179,7 +179,7 @@ pub(super) async fn sink() -> botzilla::Result<()> {
         let (source, mut n) = (source(), 0);
         loop {
             note(&tally, "ask", source.ask(Ping { n }).await, |tally| {
-                tally.asks += 1
+                tally.asks += 1;
             });
             n += 1;
             tokio::time::sleep(Duration::from_millis(1)).await;

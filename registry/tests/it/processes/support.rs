@@ -200,7 +200,7 @@ impl RegistryProcess {
 
     /// The same, before it is known whether it comes up.
     pub(crate) fn begin_node(&self, names: &str) -> Process {
-        begin_node_at(self.address, names, &[])
+        begin_node_at(&self.address, names, &[])
     }
 
     /// Processes of a component each, with traffic from each to all others.
@@ -248,7 +248,7 @@ pub(crate) async fn node_at(
     names: &str,
     settings: &[(&str, &str)],
 ) -> NodeProcess {
-    let mut process = begin_node_at(registry, names, settings);
+    let mut process = begin_node_at(&registry, names, settings);
     let ready = process.says("ready").await;
     let (id, address) = ready.split_once(' ').unwrap();
     NodeProcess {
@@ -259,7 +259,7 @@ pub(crate) async fn node_at(
 }
 
 pub(crate) fn begin_node_at(
-    registry: impl ToString,
+    registry: &impl ToString,
     names: &str,
     settings: &[(&str, &str)],
 ) -> Process {
