@@ -185,6 +185,13 @@ pub enum SessionError {
         /// How long.
         silent: Duration,
     },
+    /// A record that has begun doesn't come to its end: its length was altered on the way, or the
+    /// other side is no longer of use.
+    #[error("a record that began {waited:?} ago is not whole yet")]
+    Stuck {
+        /// Since its first byte.
+        waited: Duration,
+    },
     /// The session has ended before, by an error or a close.
     #[error("the session has ended")]
     Ended,

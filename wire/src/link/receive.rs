@@ -108,9 +108,12 @@ pub(crate) fn receive<S: Frames>(
     if input.len() > link.unread {
         link.timers.received(now);
     }
+    let before = input.len();
     let result = receive_records(session, now, input, events);
     let link = session.link();
     link.unread = input.len();
+    let any_whole = link.unread < before;
+    link.timers.looked(now, any_whole, link.unread > 0);
     if let Err(error) = &result {
         link.break_off(error);
         session.drop_all();

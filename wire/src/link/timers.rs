@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::{error::SessionError, limits::Limits};
 
+/// A record is whole after so many times the silence of a dead peer, however slow the line.
+const STUCK: u32 = 10;
+
 #[derive(Debug)]
 pub(crate) struct Timers {
     ping_every: Duration,
@@ -15,6 +18,8 @@ pub(crate) struct Timers {
     pub(crate) ping: bool,
     /// We stood still: the peer isn't dead before then.
     grace: Option<Instant>,
+    /// When the record began that isn't whole yet.
+    partial_since: Option<Instant>,
 }
 
 impl Timers {
@@ -27,6 +32,16 @@ impl Timers {
             last_sealed: now,
             ping: false,
             grace: None,
+            partial_since: None,
+        }
+    }
+
+    /// All that came was looked at: whether any record was whole, and whether a part of one is left.
+    pub(crate) fn looked(&mut self, now: Instant, any_whole: bool, is_part_left: bool) {
+        if !is_part_left {
+            self.partial_since = None;
+        } else if any_whole || self.partial_since.is_none() {
+            self.partial_since = Some(now);
         }
     }
 
@@ -41,7 +56,12 @@ impl Timers {
     }
 
     fn dead_at(&self) -> Instant {
-        let dead = self.last_received + self.dead_after;
+        let silent = self.last_received + self.dead_after;
+        // Bytes keep coming, and nothing comes of them.
+        let stuck = self
+            .partial_since
+            .map(|since| since + self.dead_after * STUCK);
+        let dead = stuck.map_or(silent, |stuck| stuck.min(silent));
         self.grace.map_or(dead, |grace| dead.max(grace))
     }
 
@@ -69,9 +89,13 @@ impl Timers {
             self.grace = Some(now + self.ping_every);
             return Ok(());
         }
-        Err(SessionError::Silent {
-            silent: now.duration_since(self.last_received),
-        })
+        let silent = now.saturating_duration_since(self.last_received);
+        match self.partial_since {
+            Some(since) if silent < self.dead_after => Err(SessionError::Stuck {
+                waited: now.saturating_duration_since(since),
+            }),
+            _ => Err(SessionError::Silent { silent }),
+        }
     }
 }
 
@@ -100,6 +124,26 @@ mod tests {
         timers.handle(start + 2 * SECOND).unwrap();
         let error = timers.handle(start + 3 * SECOND).unwrap_err();
         assert_eq!(error, SessionError::Silent { silent: 3 * SECOND });
+    }
+
+    #[test]
+    fn a_record_that_never_ends_is_not_waited_for_longer_than_half_a_minute() {
+        let start = Instant::now();
+        let mut timers = Timers::new(&Limits::default(), start);
+        let mut error = None;
+        for tenths in 0..400 {
+            let now = start + SECOND / 10 * tenths;
+            // Bytes come all the time; until here there were whole records among them.
+            timers.received(now);
+            timers.looked(now, tenths <= 50, true);
+            timers.sealed(now);
+            if let Err(ended) = timers.handle(now) {
+                error = Some((tenths, ended));
+                break;
+            }
+        }
+        let waited = 30 * SECOND;
+        assert_eq!(error, Some((350, SessionError::Stuck { waited })));
     }
 
     #[test]
