@@ -17,7 +17,7 @@
 use std::{sync::Arc, time::Duration};
 
 use botzilla_wire::ident::{Name, NodeId};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     facts::{Entry, NodeFacts},
@@ -350,10 +350,21 @@ impl Replica {
         self.whole = true;
         self.catching_up = false;
         if !self.recovering {
+            // A node that the registry vouches for has told it all that it has: what isn't among it was
+            // given up while nobody could be told, however well we see the node.
+            let known: FxHashSet<NodeId> = self
+                .names
+                .values()
+                .filter(|slot| slot.standing == Standing::Live)
+                .map(|slot| slot.located.place.id)
+                .collect();
             let doubtful: Vec<(Name, Removal)> = self
                 .names
                 .values()
                 .filter_map(|slot| match slot.standing {
+                    Standing::Doubtful if known.contains(&slot.located.place.id) => {
+                        Some((slot.located.name.clone(), Removal::Deregistered))
+                    }
                     Standing::Doubtful => Some((slot.located.name.clone(), Removal::Lapsed)),
                     Standing::GivenUp => Some((slot.located.name.clone(), Removal::Deregistered)),
                     Standing::Live | Standing::Lapsed => None,

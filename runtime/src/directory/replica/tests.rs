@@ -209,6 +209,23 @@ fn nothing_is_removed_until_a_registry_has_recovered() {
 }
 
 #[test]
+fn a_name_that_was_given_up_while_a_registry_began_anew_goes_though_we_see_its_node() {
+    let mut replica = Replica::new();
+    let all = [("arm", 3), ("base", 3), ("lidar", 4)];
+    replica.apply(page(1, 5, &all, false), |_| true).unwrap();
+    // Node 3 has told the next start all that it has, and `arm` isn't among it; node 4 is out of the
+    // registry's sight, and not of ours.
+    let begun = recovering(page(2, 1, &[("base", 3)], false));
+    replica.apply(begun, |_| true).unwrap();
+    assert_eq!(replica.len(), 3, "nothing goes while it recovers");
+    replica
+        .apply(changes(2, 1, &[], Vec::new()), |_| true)
+        .unwrap();
+    let known = ["arm", "base", "lidar"].map(|name| replica.get(name).is_some());
+    assert_eq!(known, [false, true, true]);
+}
+
+#[test]
 fn a_node_that_moves_takes_its_components_along_and_is_kept_once() {
     let mut replica = replica(&[("a", 1), ("b", 1), ("c", 2)]);
     let mut moved = changes(1, 11, &[1], Vec::new());
