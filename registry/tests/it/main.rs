@@ -4,6 +4,7 @@
 
 mod policy;
 mod processes;
+mod simulation;
 
 use std::{future::Future, time::Duration};
 

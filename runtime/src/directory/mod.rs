@@ -4,7 +4,8 @@ pub(crate) mod client;
 pub mod facts;
 mod located;
 pub mod messages;
-mod own;
+#[doc(hidden)]
+pub mod own;
 pub mod replica;
 mod similar;
 

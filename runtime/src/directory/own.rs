@@ -59,7 +59,7 @@ pub enum Refused {
 }
 
 /// What became of a claim, for whoever made it.
-pub(crate) type Decision = Result<(), Refused>;
+pub type Decision = Result<(), Refused>;
 
 /// The streams that an instance of a component offers now.
 #[derive(Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub struct SaysTooMuch {
 
 /// The node's own names.
 #[derive(Debug, Default)]
-pub(super) struct Own {
+pub struct Own {
     names: FxHashMap<Name, Entry>,
     /// What its components offer, those too that haven't claimed their names yet: streams begin while a
     /// component starts.
@@ -120,7 +120,7 @@ enum State {
 }
 
 impl Own {
-    pub(super) fn announce(
+    pub fn announce(
         &mut self,
         name: &Name,
         mut facts: ComponentFacts,
@@ -146,7 +146,7 @@ impl Own {
 
     /// An instance of a component offers these streams from now on. Returns whether that is news for
     /// the registry.
-    pub(super) fn offer(
+    pub fn offer(
         &mut self,
         component: &Name,
         count: u64,
@@ -185,7 +185,7 @@ impl Own {
         Ok(is_news)
     }
 
-    pub(super) fn withdraw(&mut self, name: &Name, why: Removal) {
+    pub fn withdraw(&mut self, name: &Name, why: Removal) {
         self.offers.remove(name);
         if let Some(entry) = self.names.remove(name) {
             let refused = Refused::Withdrawn {
@@ -196,28 +196,28 @@ impl Own {
         }
     }
 
-    pub(super) fn all(&self) -> Vec<Name> {
+    pub fn all(&self) -> Vec<Name> {
         self.names.keys().cloned().collect()
     }
 
-    pub(super) fn has_news(&self) -> bool {
+    pub fn has_news(&self) -> bool {
         !self.withdrawn.is_empty() || self.names.values().any(|entry| !entry.is_settled())
     }
 
     /// Whether the registry knows all that we had when the connection began.
-    pub(super) fn is_registered(&self) -> bool {
+    pub fn is_registered(&self) -> bool {
         self.registered.is_some()
     }
 
     /// A connection begins: the registry may know nothing.
-    pub(super) fn begin(&mut self) {
+    pub fn begin(&mut self) {
         self.registered = None;
         // Told with all the rest.
         self.node_changed = false;
     }
 
     /// All that we have, in one message.
-    pub(super) fn whole(&mut self, node: NodeFacts, now: Instant) -> Register {
+    pub fn whole(&mut self, node: NodeFacts, now: Instant) -> Register {
         // What isn't in it is thereby given up.
         self.withdrawn.clear();
         Register {
@@ -230,7 +230,7 @@ impl Own {
 
     /// What the registry hasn't decided or heard, in one message. Asked for with time to wait unless some
     /// of it is new to the registry.
-    pub(super) fn undecided(&self, node: NodeFacts, now: Instant, wait_ms: u64) -> Register {
+    pub fn undecided(&self, node: NodeFacts, now: Instant, wait_ms: u64) -> Register {
         let undecided = || {
             let entries = self.names.values();
             entries.filter(|it| !it.is_settled())
@@ -244,21 +244,21 @@ impl Own {
         }
     }
 
-    pub(super) fn node_changed(&mut self) {
+    pub fn node_changed(&mut self) {
         self.node_changed = true;
     }
 
-    pub(super) fn take_node_changed(&mut self) -> bool {
+    pub fn take_node_changed(&mut self) -> bool {
         std::mem::take(&mut self.node_changed)
     }
 
     /// What the registry is still to be told. It stays so until it was: who tells may be stopped half-way.
-    pub(super) fn withdrawn(&self) -> &[(Name, Removal)] {
+    pub fn withdrawn(&self) -> &[(Name, Removal)] {
         &self.withdrawn
     }
 
     /// The registry knows of these.
-    pub(super) fn told_withdrawn(&mut self, told: &[(Name, Removal)]) {
+    pub fn told_withdrawn(&mut self, told: &[(Name, Removal)]) {
         self.withdrawn.retain(|withdrawn| !told.contains(withdrawn));
     }
 
@@ -280,7 +280,7 @@ impl Own {
     }
 
     /// The registry answered. Returns false if it isn't the start that we told everything to.
-    pub(super) fn heard_from(&mut self, epoch: &str, recovering: bool, now: Instant) -> bool {
+    pub fn heard_from(&mut self, epoch: &str, recovering: bool, now: Instant) -> bool {
         if self.registered.as_ref().is_some_and(|known| known != epoch) {
             return false;
         }
@@ -291,7 +291,7 @@ impl Own {
     }
 
     /// Takes in an answer. Returns the names that were ours and are no longer.
-    pub(super) fn registered(
+    pub fn registered(
         &mut self,
         sent: &Register,
         reply: RegisterReply,
@@ -379,7 +379,7 @@ impl Own {
 
     /// Compares what changed in the registry's table with what is ours. Returns the names that were
     /// ours and are another's; those that the registry only forgot are claimed again.
-    pub(super) fn compare(
+    pub fn compare(
         &mut self,
         us: NodeId,
         replica: &Replica,
