@@ -8,8 +8,9 @@ use botzilla_wire::{
     code::{CloseReason, Code, EndCode},
     error::SessionError,
     frame::{
-        Abort, Cancel, Chunk, Close, Credit, Done, Ended, FailureFrame, Frame, Grant, ItemFrame,
-        Message, Ping, Raw, Reply, RouteFrame, SubscribeFrame, Subscribed, Unsubscribe, kind,
+        Abort, Cancel, Chunk, Close, Credit, Done, Drain, Ended, FailureFrame, Frame, Grant,
+        ItemFrame, Message, Ping, Raw, Reply, RouteFrame, SubscribeFrame, Subscribed, Unsubscribe,
+        kind,
     },
     stream::{Granted, Mode, Subscribe},
 };
@@ -381,6 +382,7 @@ impl Common {
                 .put(out);
             }
             Self::Abort => Abort::encode(out),
+            Self::Close { reason, .. } if reason >= 0x8000 => Drain::encode(out),
             Self::Close { reason, received } => {
                 let close = Close {
                     reason: CloseReason::from_number(reason),

@@ -77,6 +77,7 @@ struct Run {
     now: Instant,
     limits: Limits,
     owners: [Owner; 2],
+    draining: bool,
 }
 
 fn small_limits() -> Limits {
@@ -167,6 +168,7 @@ impl Run {
             now,
             limits,
             owners,
+            draining: false,
         }
     }
 
@@ -233,6 +235,11 @@ impl Run {
                         let _ = owner.session.handle_timeout(self.now.min(heard));
                     }
                 }
+            }
+            // Another connection is to take this one's place.
+            Step::Close(why) if why >= 128 => {
+                self.draining = true;
+                owner.session.drain();
             }
             Step::Close(why) => owner
                 .session
@@ -332,6 +339,10 @@ impl Run {
                 let owner = &self.owners[side];
                 assert_eq!((owner.session.open(), owner.session.owed()), (0, 0));
                 assert!(owner.open.is_empty());
+                if self.draining {
+                    assert!(owner.session.is_drained());
+                    continue;
+                }
                 // All credit but what isn't stated yet has come back.
                 let taken = (0..100).take_while(|_| self.tries(side)).count();
                 assert!(

@@ -63,10 +63,16 @@ impl<S: Store> Table<S> {
 
     fn check(&self, node: NodeId, component: &ComponentFacts) -> Result<(), String> {
         rules::check_component(component, &self.rules)?;
-        if self.store.component(&component.name).is_some() {
+        self.has_room(node, &component.name)
+    }
+
+    /// Whether a node may have a name besides those that it has, and the table one more.
+    fn has_room(&self, node: NodeId, name: &str) -> Result<(), String> {
+        let holder = self.store.component(name).map(|row| row.node);
+        if holder == Some(node) {
             return Ok(());
         }
-        if self.store.len() >= self.rules.components {
+        if holder.is_none() && self.store.len() >= self.rules.components {
             return Err(format!(
                 "the registry has {} components already, which is its limit",
                 self.rules.components
@@ -213,6 +219,11 @@ impl<S: Store> Table<S> {
             self.claims.remove(name);
         }
         if let Some((node, facts, component)) = chosen {
+            // It may have got others meanwhile. Asked again, it is told why.
+            if self.has_room(node, name).is_err() {
+                self.drop_claims(name, Some(node));
+                return;
+            }
             // A store that is away leaves the claim where it is, for the next tick.
             if let Outcome::Granted { .. } = self.grant(now, node, &facts, &component, None) {
                 self.drop_claims(name, None);

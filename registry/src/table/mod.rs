@@ -228,7 +228,9 @@ impl<S: Store> Table<S> {
             .parse()
             .ok()
             .and_then(|node| links.link(node)?.address);
-        let results = match rules::check_node(msg.node.clone(), seen, &self.rules) {
+        let checked = rules::check_count(msg.components.len(), &self.rules)
+            .and_then(|()| rules::check_node(msg.node.clone(), seen, &self.rules));
+        let results = match checked {
             Ok((node, facts)) => {
                 let facts = Arc::new(facts);
                 if msg.complete {

@@ -55,6 +55,18 @@ pub(super) fn check_component(component: &ComponentFacts, rules: &Rules) -> Resu
     Ok(())
 }
 
+/// Checks how many claims there are. All of them are looked at again and again while one waits.
+pub(super) fn check_count(claims: usize, rules: &Rules) -> Result<(), String> {
+    // A node may claim names that it will be told it has lost.
+    let max = rules.components_per_node.saturating_mul(2);
+    if claims <= max {
+        return Ok(());
+    }
+    Err(format!(
+        "the node claims {claims} names at once; the registry looks at {max} at most"
+    ))
+}
+
 fn check_fingerprint(part: &str, text: Option<&str>) -> Result<(), String> {
     let is_one = |text: &str| text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
     if text.is_none_or(is_one) {

@@ -223,6 +223,43 @@ fn what_a_node_says_is_bounded() {
 }
 
 #[test]
+fn names_that_a_node_waited_for_count_like_those_that_it_got_at_once() {
+    let mut world = World::settled();
+    world.table.rules.components_per_node = 2;
+    for holder in [1, 2, 3] {
+        world.connect(holder);
+    }
+    world.send(node(1), true, vec![new("a"), new("b")]);
+    world.send(node(3), true, vec![new("c")]);
+    world.cut(1);
+    world.cut(3);
+    let claims = vec![new("a"), new("b"), new("c")];
+    let outcomes = world.send(node(2), true, claims.clone());
+    assert!(outcomes.iter().all(waits_for_holder));
+    world.pass(3000);
+    let names = &world.table.store().node(id(2)).unwrap().names;
+    assert_eq!(names.len(), 2, "{names:?}");
+    let outcomes = world.send(node(2), true, claims);
+    assert!(matches!(&outcomes[2], Outcome::Invalid { reason } if reason.contains("limit")));
+    world.check();
+}
+
+#[test]
+fn more_claims_than_a_node_can_have_names_are_not_looked_at() {
+    let mut world = World::settled();
+    world.table.rules.components_per_node = 2;
+    world.connect(1);
+    assert!(world.grants(1, new("a")));
+    let claims = ["a", "b", "c", "d", "e"].map(new).to_vec();
+    let outcomes = world.send(node(1), true, claims);
+    let is_refused =
+        |it: &Outcome| matches!(it, Outcome::Invalid { reason } if reason.contains("at most"));
+    assert!(outcomes.iter().all(is_refused), "{outcomes:?}");
+    assert_eq!(world.holder("a"), Some(1), "nothing was given up");
+    world.check();
+}
+
+#[test]
 fn the_address_that_a_node_is_seen_at_is_added_unless_it_says_little() {
     for (seen, port, added) in [
         ("10.0.0.7:40000", 6000, vec!["10.0.0.7:6000"]),
